@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Where batches go.
+
+mod sink;
+
+pub use sink::{Accepted, Position, Sink, SinkError, SinkErrorKind};

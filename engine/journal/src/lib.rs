@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The durable log between reading and storing.
+
+pub mod disk;

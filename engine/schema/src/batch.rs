@@ -1,0 +1,193 @@
+//! Rows gathered into columns: a draft on its way to the journal, a batch on its way out of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::SchemaRef;
+
+use crate::{Digest, Table};
+
+/// A typed row of one table. Implemented by [`table!`](crate::table!) only.
+pub trait Row {
+    /// One builder a column.
+    type Builders;
+    /// The table the row belongs to.
+    const TABLE: &'static Table;
+
+    /// Empty columns.
+    fn builders() -> Self::Builders;
+    /// Adds the row to the columns.
+    fn append(&self, builders: &mut Self::Builders);
+    /// Takes the columns, without `sequence`, out of their builders.
+    fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef>;
+    /// The digest of what the exchange sent in this row.
+    fn digest(&self, digest: &mut Digest) -> u128;
+}
+
+/// Gathers the rows of one table until [`take`](Self::take).
+pub struct Builder<R: Row> {
+    schema: SchemaRef,
+    builders: R::Builders,
+    rows: usize,
+}
+
+impl<R: Row> Default for Builder<R> {
+    fn default() -> Self {
+        Self { schema: R::TABLE.arrow(), builders: R::builders(), rows: 0 }
+    }
+}
+
+impl<R: Row> Builder<R> {
+    /// Rows since the last [`take`](Self::take).
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a row. Any lifetime will do: the cells are copied.
+    pub fn push(&mut self, row: &impl Row<Builders = R::Builders>) {
+        row.append(&mut self.builders);
+        self.rows += 1;
+    }
+
+    /// The rows since the last call, or `None` if there were none.
+    pub fn take(&mut self, origin: Origin) -> Option<Draft> {
+        if self.rows == 0 {
+            return None;
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let columns = R::finish(&mut self.builders);
+        assert!(columns.iter().all(|column| column.len() == rows), "every column has every row");
+        Some(Draft { table: R::TABLE, schema: Arc::clone(&self.schema), columns, rows, origin })
+    }
+}
+
+impl<R: Row> fmt::Debug for Builder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Builder({}: {} rows)", R::TABLE.name, self.rows)
+    }
+}
+
+/// Where a batch was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The reader that received the rows; readers count from 0.
+    pub reader: u16,
+    /// Microseconds by which `received_at` may be late: the reader's pause after a wake-up.
+    pub read_coalesce_us: u32,
+}
+
+/// Columns of one table that the journal has not numbered yet. Never empty.
+#[derive(Debug)]
+pub struct Draft {
+    table: &'static Table,
+    schema: SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    origin: Origin,
+}
+
+impl Draft {
+    /// The table of the rows.
+    #[must_use]
+    pub fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    /// How many rows; at least one.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Where the rows were received.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Memory held, bytes: what a queue counts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.get_array_memory_size()).sum()
+    }
+
+    /// Gives the draft its place in the journal: record `position`, first row `sequence`.
+    #[must_use]
+    pub fn number(self, position: u64, sequence: i64) -> Batch {
+        let rows = i64::try_from(self.rows).expect("a batch is bounded far below 2^63 rows");
+        let numbers = Int64Array::from_iter_values(sequence..sequence + rows);
+        let mut columns = self.columns;
+        columns.insert(Table::SEQUENCE, Arc::new(numbers));
+        let columns = RecordBatch::try_new(self.schema, columns)
+            .expect("builders and schema come from one declaration");
+        Batch::new(self.table, position, self.origin, columns)
+    }
+}
+
+/// Columns of one table as the journal holds them. Never empty; `sequence` is contiguous.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    table: &'static Table,
+    position: u64,
+    origin: Origin,
+    columns: RecordBatch,
+}
+
+impl Batch {
+    /// A batch read back from the journal, or made by [`Draft::number`].
+    ///
+    /// # Panics
+    /// When the columns are not the table's, or there is no row: the journal checks both before.
+    #[must_use]
+    pub fn new(table: &'static Table, position: u64, origin: Origin, columns: RecordBatch) -> Self {
+        assert!(columns.num_rows() > 0, "a batch is never empty");
+        assert_eq!(columns.num_columns(), table.columns.len(), "columns of {}", table.name);
+        Self { table, position, origin, columns }
+    }
+
+    /// The table of the rows.
+    #[must_use]
+    pub fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    /// The journal's number of this record: contiguous from 1, over all tables.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Where the rows were received.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The columns, in the table's order.
+    #[must_use]
+    pub fn columns(&self) -> &RecordBatch {
+        &self.columns
+    }
+
+    /// How many rows; at least one.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.columns.num_rows()
+    }
+
+    /// The number of the first row.
+    #[must_use]
+    pub fn sequence(&self) -> i64 {
+        self.columns.column(Table::SEQUENCE).as_primitive::<Int64Type>().value(0)
+    }
+
+    /// Memory held, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.columns.get_array_memory_size()
+    }
+}
