@@ -1,0 +1,356 @@
+//! The configuration: one TOML file, overlaid by the environment, overlaid by flags.
+//!
+//! Precedence, highest first: flags, `TAPEDECK_SECTION__KEY`, the predecessor's variables, the
+//! file, the defaults. Everything is typed here, once; a key that nobody knows is an error.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::driver::Wish;
+use crate::duration;
+
+mod layers;
+
+pub use layers::{ConfigError, load};
+
+/// Everything that can be configured. Every key has a default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What is listened to, and how.
+    pub exchange: Exchange,
+    /// Whom to trust.
+    pub tls: Tls,
+    /// How channels are spread over connections; empty for the standard shards.
+    pub shards: Vec<Shard>,
+    /// The durable log.
+    pub journal: Journal,
+    /// Where batches go.
+    pub sinks: Sinks,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+/// `[exchange]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exchange {
+    /// The websocket's address.
+    pub url: String,
+    /// The REST base; derived from `url` when missing.
+    pub rest_url: Option<String>,
+    /// Whose instruments are recorded.
+    pub currencies: Vec<String>,
+    /// Only these instruments, if any are named.
+    pub instruments: Vec<String>,
+    /// Which classes of channel are recorded.
+    pub channels: Vec<Class>,
+    /// How often a channel may speak.
+    pub interval: Interval,
+    /// Reader threads.
+    pub readers: Readers,
+    /// What the readers run on.
+    pub io: Wish,
+    /// A pause after a wake-up, so that one turn handles several messages; at most 10 ms.
+    #[serde(with = "duration")]
+    pub read_coalesce: Duration,
+    /// A row waits at most this long for its batch to be handed to the journal.
+    #[serde(with = "duration")]
+    pub batch_age_max: Duration,
+    /// Bytes that may wait between readers and journal.
+    pub queue_bytes_max: usize,
+}
+
+/// A class of channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// `ticker.X`: quotes, greeks, open interest.
+    Ticker,
+    /// `trades.X`.
+    Trades,
+    /// `book.X`: every change of the order book.
+    Book,
+    /// `perpetual.X`: interest.
+    Perpetual,
+    /// `deribit_price_index.X`.
+    Index,
+}
+
+/// The interval of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+pub enum Interval {
+    /// At most one message in 100 ms.
+    #[default]
+    #[serde(rename = "100ms")]
+    #[value(name = "100ms")]
+    Ms100,
+    /// Every message; needs credentials.
+    #[serde(rename = "raw")]
+    Raw,
+    /// About one message a second.
+    #[serde(rename = "agg2")]
+    Agg2,
+}
+
+/// How many reader threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum Readers {
+    /// One: the whole market costs a few percent of a core.
+    #[default]
+    Auto,
+    /// So many, 1 to 64.
+    Count(u16),
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Trust the certificates of this PEM file alone, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// One entry of `[[shards]]`: a group of connections.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shard {
+    /// The group's name; its connections are `NAME-0`, `NAME-1`, …
+    pub name: String,
+    /// What it listens to: `BTC` for the options of a currency; missing for everything else.
+    #[serde(default)]
+    pub currency: Option<String>,
+    /// Connections.
+    pub count: usize,
+    /// Channels a connection may have.
+    #[serde(default = "capacity")]
+    pub capacity: usize,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// Everything is kept below this folder.
+    pub data: PathBuf,
+    /// At most this much received data can be lost to a power cut.
+    #[serde(with = "duration")]
+    pub sync_interval: Duration,
+    /// A segment ends when it is this large.
+    pub segment_bytes_max: u64,
+    /// Segments are kept at least this long, even when every sink is past them.
+    #[serde(with = "duration")]
+    pub keep: Duration,
+}
+
+/// `[sinks]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sinks {
+    /// The archive.
+    pub parquet: Parquet,
+}
+
+/// `[sinks.parquet]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parquet {
+    /// Whether the archive is written.
+    pub enabled: bool,
+    /// A file is written at least this often.
+    #[serde(with = "duration")]
+    pub file_age_max: Duration,
+    /// A file is written when this much is buffered.
+    pub buffer_bytes_max: usize,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// Text for people, or JSON for machines.
+    pub log: LogFormat,
+    /// error, warn, info, debug, trace.
+    pub level: Level,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line of text.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Only what needs somebody.
+    Error,
+    /// What may need somebody.
+    #[serde(alias = "warning", alias = "WARNING", alias = "WARN")]
+    Warn,
+    /// What happens.
+    #[default]
+    #[serde(alias = "INFO")]
+    Info,
+    /// What is decided.
+    #[serde(alias = "DEBUG")]
+    Debug,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self {
+            url: DERIBIT.into(),
+            rest_url: None,
+            currencies: vec!["BTC".into(), "ETH".into()],
+            instruments: Vec::new(),
+            channels: vec![Class::Ticker, Class::Trades, Class::Perpetual, Class::Index],
+            interval: Interval::default(),
+            readers: Readers::default(),
+            io: Wish::default(),
+            read_coalesce: Duration::from_millis(2),
+            batch_age_max: Duration::from_millis(250),
+            queue_bytes_max: 32 << 20,
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            data: "data".into(),
+            sync_interval: Duration::from_secs(1),
+            segment_bytes_max: 64 << 20,
+            keep: Duration::from_secs(48 * 3600),
+        }
+    }
+}
+
+impl Default for Parquet {
+    fn default() -> Self {
+        Self { enabled: true, file_age_max: Duration::from_secs(600), buffer_bytes_max: 24 << 20 }
+    }
+}
+
+impl Config {
+    /// The shard groups: those configured, or the predecessor's names and sizes.
+    #[must_use]
+    pub fn shard_groups(&self) -> Vec<Shard> {
+        if !self.shards.is_empty() {
+            return self.shards.clone();
+        }
+        let group = |name: &str, currency: Option<&str>, count| Shard {
+            name: name.into(),
+            currency: currency.map(Into::into),
+            count,
+            capacity: CAPACITY,
+        };
+        let options = |currency: &String| {
+            let count = if currency == "BTC" { 3 } else { 4 };
+            group(&format!("{}-options", currency.to_lowercase()), Some(currency), count)
+        };
+        let mut groups: Vec<Shard> = self.exchange.currencies.iter().map(options).collect();
+        groups.push(group("perpetuals", None, 1));
+        groups
+    }
+
+    /// Refuses values that cannot work together.
+    ///
+    /// # Errors
+    /// One sentence that names the key.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |text: &str| Err(ConfigError::Value(text.to_owned()));
+        if self.exchange.read_coalesce > COALESCE_MAX {
+            return refuse("exchange.read_coalesce is at most 10ms");
+        }
+        if self.exchange.queue_bytes_max < 1 << 20 {
+            return refuse("exchange.queue_bytes_max is at least 1048576");
+        }
+        if self.exchange.channels.is_empty() {
+            return refuse("exchange.channels names no channel: nothing would be recorded");
+        }
+        if self.shard_groups().iter().any(|shard| shard.count == 0 || shard.capacity == 0) {
+            return refuse("a shard's count and capacity are at least 1");
+        }
+        if self.shard_groups().iter().map(|shard| shard.count).sum::<usize>() > CONNECTIONS_MAX {
+            return refuse(
+                "the shards have more than 32 connections, the exchange's limit an address",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<toml::Value> for Readers {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        let count = match &value {
+            toml::Value::String(text) if text == "auto" => return Ok(Self::Auto),
+            toml::Value::Integer(count) => u16::try_from(*count).ok(),
+            _ => None,
+        };
+        match count {
+            Some(count @ 1..=64) => Ok(Self::Count(count)),
+            _ => Err(format!("readers is \"auto\" or 1 to 64, not {value}")),
+        }
+    }
+}
+
+impl Readers {
+    /// How many threads that is.
+    #[must_use]
+    pub fn count(self) -> u16 {
+        match self {
+            Self::Auto => 1,
+            Self::Count(count) => count,
+        }
+    }
+}
+
+impl Interval {
+    /// As channels spell it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Ms100 => "100ms",
+            Self::Raw => "raw",
+            Self::Agg2 => "agg2",
+        }
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl Journal {
+    /// The folder of the journal itself.
+    #[must_use]
+    pub fn folder(data: &Path) -> PathBuf {
+        data.join("journal")
+    }
+}
+
+fn capacity() -> usize {
+    CAPACITY
+}
+
+/// The exchange's public websocket (PROTOCOL: endpoints).
+pub const DERIBIT: &str = "wss://www.deribit.com/ws/api/v2";
+const CAPACITY: usize = 500;
+const COALESCE_MAX: Duration = Duration::from_millis(10);
+/// Simultaneous connections from one address (PROTOCOL: limits).
+const CONNECTIONS_MAX: usize = 32;
