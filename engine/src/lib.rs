@@ -5,4 +5,8 @@ pub mod config;
 pub mod dial;
 pub mod driver;
 pub mod duration;
+pub mod endpoint;
+pub mod lock;
+pub mod outbox;
 pub mod queue;
+pub mod recording;

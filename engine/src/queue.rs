@@ -152,6 +152,15 @@ impl Outlet {
 }
 
 impl Item {
+    /// The rows, if it is rows.
+    #[must_use]
+    pub fn into_draft(self) -> Option<Draft> {
+        match self {
+            Self::Rows(draft) => Some(draft),
+            Self::Through { .. } | Self::Shard { .. } => None,
+        }
+    }
+
     fn size(&self) -> (usize, u64) {
         match self {
             Self::Rows(draft) => (draft.bytes(), draft.rows() as u64),

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::SchemaRef;
 
-use crate::{Digest, Table};
+use crate::{Digest, Micros, Table};
 
 /// A typed row of one table. Implemented by [`table!`](crate::table!) only.
 pub trait Row {
@@ -113,6 +113,16 @@ impl Draft {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.columns.iter().map(|column| column.get_array_memory_size()).sum()
+    }
+
+    /// The first and the last `received_at` of the rows.
+    #[must_use]
+    pub fn received(&self) -> (Micros, Micros) {
+        let index = self.table.index_of("received_at").expect("every recorded table has it");
+        // `sequence` is not there yet.
+        let index = if index > Table::SEQUENCE { index - 1 } else { index };
+        let times = self.columns[index].as_primitive::<TimestampMicrosecondType>();
+        (Micros(times.value(0)), Micros(times.value(self.rows - 1)))
     }
 
     /// Gives the draft its place in the journal: record `position`, first row `sequence`.

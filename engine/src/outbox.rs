@@ -1,0 +1,294 @@
+//! A reader's way to the journal: builders, then the queue, and what happens when it is full.
+//!
+//! A reader never waits. While the queue is full its batches are held here, up to a bound; beyond
+//! the bound the ladder begins: book depth is shed first, then quotes, at last everything. Each
+//! step is a `data_gaps` row with its cause, and those rows use room that nothing else may use.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use schema::tables::{DataGap, Rows};
+use schema::{Draft, Micros, Now, Origin};
+
+use crate::queue::{Inlet, Item, Refused, Urgency};
+
+/// The rows of one reader on their way out.
+#[derive(Debug)]
+pub struct Outbox {
+    /// Where sessions put their rows.
+    pub rows: Rows,
+    inlet: Inlet,
+    origin: Origin,
+    batch_age_max: Duration,
+    flushed_at: Duration,
+    held: VecDeque<Draft>,
+    held_bytes: usize,
+    /// What was shed and not yet said, by class.
+    shed: [Option<Shed>; 3],
+    /// Whether the journal has stopped.
+    closed: bool,
+}
+
+/// Rows that were given up.
+#[derive(Clone, Copy, Debug)]
+struct Shed {
+    from: Micros,
+    through: Micros,
+    rows: u64,
+}
+
+/// What a table's rows are worth when not all can be kept, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Depth,
+    Quotes,
+    Rest,
+}
+
+impl Outbox {
+    /// An empty outbox. A row waits at most `batch_age_max` before it is offered to the journal.
+    #[must_use]
+    pub fn new(inlet: Inlet, origin: Origin, batch_age_max: Duration) -> Self {
+        Self {
+            rows: Rows::default(),
+            inlet,
+            origin,
+            batch_age_max,
+            flushed_at: Duration::ZERO,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            shed: [None; 3],
+            closed: false,
+        }
+    }
+
+    /// Hands over what is due: large batches at once, all of them when the oldest row has waited
+    /// long enough. `now` must not be before any row's `received_at`.
+    pub fn turn(&mut self, now: Now) {
+        self.collect(BATCH_ROWS_MAX);
+        if now.monotonic.saturating_sub(self.flushed_at) >= self.batch_age_max {
+            self.flush(now);
+        }
+    }
+
+    /// Hands over every row, then says that everything received up to `now` was handed over.
+    pub fn flush(&mut self, now: Now) {
+        self.flushed_at = now.monotonic;
+        self.say_what_was_shed(now);
+        self.collect(1);
+        if self.held.is_empty() {
+            self.offer(Item::Through { reader: self.origin.reader, at: now.utc });
+        }
+    }
+
+    /// Hands over a fact that is not a row.
+    pub fn fact(&mut self, item: Item) {
+        self.offer(item);
+    }
+
+    /// Whether the journal has stopped, so that nothing will ever be taken again.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether everything is handed over.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.rows.rows() == 0
+    }
+
+    fn collect(&mut self, rows: usize) {
+        let (held, bytes) = (&mut self.held, &mut self.held_bytes);
+        self.rows.take_from(rows, self.origin, |draft| {
+            *bytes += draft.bytes();
+            held.push_back(draft);
+        });
+        self.drain();
+        for class in [Class::Depth, Class::Quotes, Class::Rest] {
+            if self.held_bytes > HELD_BYTES_MAX {
+                self.shed(class);
+            }
+        }
+    }
+
+    /// Offers what is held, oldest first. Once a batch finds no room, only those that may use the
+    /// reserve are still offered: a trade or a gap never waits behind a book.
+    fn drain(&mut self) {
+        let mut full = false;
+        let mut kept = VecDeque::new();
+        for draft in std::mem::take(&mut self.held) {
+            let bytes = draft.bytes();
+            let urgency = match Class::of(&draft) {
+                Class::Depth | Class::Quotes => Urgency::Ordinary,
+                Class::Rest => Urgency::Reserved,
+            };
+            if full && urgency == Urgency::Ordinary {
+                kept.push_back(draft);
+                continue;
+            }
+            match self.inlet.offer(Item::Rows(draft), urgency) {
+                Ok(()) => self.held_bytes -= bytes,
+                Err(Refused::Full(item)) => {
+                    full = true;
+                    kept.extend(item.into_draft());
+                }
+                Err(Refused::Closed) => {
+                    self.held_bytes -= bytes;
+                    self.closed = true;
+                }
+            }
+        }
+        self.held = kept;
+    }
+
+    fn shed(&mut self, class: Class) {
+        let mut kept = VecDeque::with_capacity(self.held.len());
+        for draft in self.held.drain(..) {
+            if Class::of(&draft) != class || draft.table().name == "data_gaps" {
+                kept.push_back(draft);
+                continue;
+            }
+            self.held_bytes -= draft.bytes();
+            let (from, through) = draft.received();
+            let shed = self.shed[class as usize].get_or_insert(Shed { from, through, rows: 0 });
+            shed.from = shed.from.min(from);
+            shed.through = shed.through.max(through);
+            shed.rows += draft.rows() as u64;
+        }
+        self.held = kept;
+    }
+
+    fn say_what_was_shed(&mut self, now: Now) {
+        let shard = format!("reader-{}", self.origin.reader);
+        for class in [Class::Depth, Class::Quotes, Class::Rest] {
+            let Some(shed) = self.shed[class as usize].take() else { continue };
+            let seconds = shed.through.since(shed.from).as_secs();
+            self.rows.data_gaps.push(&DataGap {
+                start_time: shed.from,
+                received_at: now.utc,
+                instrument: "*",
+                end_time: Some(shed.through),
+                duration_sec: i64::try_from(seconds).ok(),
+                cause: class.cause(),
+                shard: &shard,
+                detail: Some(&format!("{} rows were given up: the disk is too slow", shed.rows)),
+                created_at: now.utc,
+            });
+        }
+    }
+
+    fn offer(&mut self, item: Item) {
+        match self.inlet.offer(item, Urgency::Reserved) {
+            // A marker that finds no room is sent again with the next flush.
+            Ok(()) | Err(Refused::Full(_)) => {}
+            Err(Refused::Closed) => self.closed = true,
+        }
+    }
+}
+
+impl Class {
+    fn of(draft: &Draft) -> Self {
+        match draft.table().name {
+            "book_changes" | "option_orderbook_depth" | "perpetual_orderbook_depth" => Self::Depth,
+            "option_quotes" | "perpetual_quotes" | "perpetual_interest" | "index_ticks" => {
+                Self::Quotes
+            }
+            _ => Self::Rest,
+        }
+    }
+
+    fn cause(self) -> &'static str {
+        match self {
+            Self::Depth => "overload_depth",
+            Self::Quotes => "overload_quotes",
+            Self::Rest => "overload_all",
+        }
+    }
+}
+
+/// A batch this large is handed over at once.
+const BATCH_ROWS_MAX: usize = 4_096;
+/// What a reader holds while the queue is full.
+const HELD_BYTES_MAX: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Next, queue};
+    use schema::tables::{BookChange, IndexTick};
+
+    fn now(second: u64) -> Now {
+        let monotonic = Duration::from_secs(second);
+        Now { monotonic, utc: Micros(0).plus(monotonic) }
+    }
+
+    fn tick(rows: &mut Rows, at: Micros) {
+        rows.index_ticks.push(&IndexTick {
+            timestamp: at,
+            received_at: at,
+            index_name: "btc_usd",
+            price: 1.0,
+        });
+    }
+
+    fn level(rows: &mut Rows, at: Micros) {
+        rows.book_changes.push(&BookChange {
+            timestamp: at,
+            received_at: at,
+            instrument: "BTC-PERPETUAL",
+            change_id: 1,
+            prev_change_id: None,
+            snapshot: true,
+            side: Some("bid"),
+            action: Some("new"),
+            price: Some(1.0),
+            amount: Some(1.0),
+        });
+    }
+
+    #[test]
+    fn a_row_waits_for_its_age_and_a_marker_follows() {
+        let (inlet, outlet) = queue(1 << 20);
+        let mut outbox = Outbox::new(inlet, Origin::default(), Duration::from_secs(5));
+        tick(&mut outbox.rows, now(1).utc);
+        outbox.turn(now(1));
+        assert!(matches!(outlet.take(Duration::ZERO), Next::Idle));
+        outbox.turn(now(6));
+        assert!(matches!(outlet.take(Duration::ZERO), Next::Item(Item::Rows(_))));
+        let Next::Item(Item::Through { at, .. }) = outlet.take(Duration::ZERO) else { panic!() };
+        assert_eq!(at, now(6).utc);
+    }
+
+    /// Depth goes before quotes, what goes is named, and no marker claims what is still held.
+    #[test]
+    fn overload_sheds_depth_first_and_says_so() {
+        let (inlet, outlet) = queue(1);
+        let mut outbox = Outbox::new(inlet, Origin::default(), Duration::from_secs(1));
+        let mut second = 0;
+        while outbox.shed[Class::Depth as usize].is_none() {
+            second += 1;
+            for _ in 0..BATCH_ROWS_MAX {
+                level(&mut outbox.rows, now(second).utc);
+            }
+            tick(&mut outbox.rows, now(second).utc);
+            outbox.flush(now(second));
+        }
+        assert!(matches!(outlet.take(Duration::ZERO), Next::Idle), "held rows are not claimed");
+        assert!(outbox.held.iter().all(|draft| draft.table().name != "book_changes"));
+        assert!(outbox.held.iter().any(|draft| draft.table().name == "index_ticks"));
+        outbox.flush(now(second + 1));
+        let Next::Item(Item::Rows(gap)) = outlet.take(Duration::ZERO) else { panic!() };
+        assert_eq!(gap.table().name, "data_gaps", "it is said although books still wait");
+    }
+
+    #[test]
+    fn a_journal_that_stopped_is_noticed() {
+        let (inlet, outlet) = queue(1 << 20);
+        drop(outlet);
+        let mut outbox = Outbox::new(inlet, Origin::default(), Duration::from_secs(1));
+        tick(&mut outbox.rows, now(1).utc);
+        outbox.flush(now(2));
+        assert!(outbox.closed() && outbox.is_empty());
+    }
+}
