@@ -1,3 +1,5 @@
 //! The recorder: exchange bytes become batches.
 
 pub mod credits;
+pub mod session;
+pub mod subscriptions;
