@@ -1,5 +1,6 @@
 //! The recorder: exchange bytes become batches.
 
+pub mod backoff;
 pub mod credits;
 pub mod session;
 pub mod subscriptions;
