@@ -2,5 +2,6 @@
 
 pub mod backoff;
 pub mod credits;
+pub mod rpc;
 pub mod session;
 pub mod subscriptions;
