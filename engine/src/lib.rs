@@ -1,7 +1,9 @@
 //! The engine: exchange bytes become batches, batches become a durable tape.
 
+pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod credits;
 pub mod dial;
 pub mod driver;
 pub mod duration;
@@ -14,5 +16,8 @@ pub mod outbox;
 pub mod queue;
 pub mod recording;
 pub mod rest;
+pub mod rpc;
 pub mod selection;
+pub mod session;
 pub mod stop;
+pub mod subscriptions;

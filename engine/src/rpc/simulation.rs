@@ -1,0 +1,1 @@
+//! The exchange model against the connection.
