@@ -8,7 +8,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -209,12 +208,7 @@ async fn a_replay_gives_every_frame_once_to_each_listener() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.jsonl");
     let frames = record(&path, 300);
-    let replay = ReplayConfig {
-        path: path.clone(),
-        bare_rate: 2000,
-        settle: Duration::from_millis(200),
-        ..ReplayConfig::default()
-    };
+    let replay = ReplayConfig { path: path.clone(), bare_rate: 2000, ..ReplayConfig::default() };
     let exchange = Exchange::start(config(Source::Replay(replay))).unwrap();
     let address = exchange.address();
     assert_eq!(exchange.counts().skipped, 1);
@@ -248,6 +242,27 @@ async fn a_replay_gives_every_frame_once_to_each_listener() {
     for client in [&mut all, &mut one] {
         say(client, "public/test", &json!({})).await;
         assert!(hear(client).await.unwrap().contains("1.2.26"));
+    }
+}
+
+#[tokio::test]
+async fn a_replay_waits_for_its_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recording.jsonl.zst");
+    let filler = "x".repeat(1 << 16);
+    let frames = (0..800).map(|at| {
+        format!(r#"{{"params":{{"channel":"ticker.BTC_USDT.raw","data":[{at},"{filler}"]}}}}"#)
+    });
+    let text: Vec<String> = frames.collect();
+    std::fs::write(&path, zstd::encode_all(text.join("\n").as_bytes(), 1).unwrap()).unwrap();
+    let replay = ReplayConfig { path, bare_rate: 1_000_000, ..ReplayConfig::default() };
+    let exchange = Exchange::start(config(Source::Replay(replay))).unwrap();
+    let mut client = connect(exchange.address()).await;
+    let channels = json!({"channels": ["ticker.BTC_USDT.raw"]});
+    say(&mut client, "public/subscribe", &channels).await;
+    hear(&mut client).await.unwrap();
+    for expected in &text {
+        assert_eq!(hear(&mut client).await.as_ref(), Some(expected));
     }
 }
 
