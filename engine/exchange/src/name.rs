@@ -91,6 +91,12 @@ impl Name {
     pub(crate) fn currency(&self) -> &str {
         self.counter.as_deref().unwrap_or(&self.base)
     }
+
+    /// Whether a list for this currency holds it; a spot pair is in the lists of both.
+    pub(crate) fn is_of(&self, currency: &str) -> bool {
+        let either = self.kind == Kind::Spot && currency == self.base;
+        currency == "any" || currency == self.currency() || either
+    }
 }
 
 /// `6OCT26` for an expiry in ms since 1970; the day has no leading zero.
@@ -149,6 +155,10 @@ mod tests {
         check("BTC-FS-25DEC26_PERP", "future_combo", "BTC", "btc_usd", NEVER_MS);
         check("BTC-CS-19MAY26-70000_75000", "option_combo", "BTC", "btc_usd", NEVER_MS);
         check("BTC-STRD-30SEP22-20000", "option_combo", "BTC", "btc_usd", NEVER_MS);
+        let spot = Name::parse("BTC_USDT").unwrap();
+        assert!(spot.is_of("any") && spot.is_of("BTC") && spot.is_of("USDT"));
+        let linear = Name::parse("BTC_USDC-PERPETUAL").unwrap();
+        assert!(linear.is_of("USDC") && !linear.is_of("BTC"));
         let linear = Name::parse("MATIC_USDC-9MAR24-1d02-P").map(|name| name.kind);
         assert!(matches!(linear, Some(Kind::Option { strike: 1.02, right: Right::Put, .. })));
     }
