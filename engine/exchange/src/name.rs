@@ -72,7 +72,7 @@ impl Name {
             [day] => Kind::Future { expiry_ms: parse_day(day)? },
             [day, strike, right @ ("C" | "P")] if parse_day(day).is_some() => Kind::Option {
                 expiry_ms: parse_day(day)?,
-                strike: strike.replace('d', ".").parse().ok()?,
+                strike: parse_strike(strike)?,
                 right: if *right == "C" { Right::Call } else { Right::Put },
             },
             ["FS", ..] => Kind::FutureCombo,
@@ -117,6 +117,12 @@ pub(crate) fn date_of(time_ms: i64) -> Date {
 pub(crate) fn eight_oclock_ms(day: Date) -> i64 {
     let days = day.since(date(1970, 1, 1)).map_or(0, |span| i64::from(span.get_days()));
     days * DAY_MS + 8 * 3_600_000
+}
+
+/// `0d625` is 0.625; digits alone otherwise.
+fn parse_strike(text: &str) -> Option<f64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'd');
+    digits.then(|| text.replace('d', ".").parse().ok()).flatten()
 }
 
 fn parse_day(text: &str) -> Option<i64> {
@@ -165,7 +171,15 @@ mod tests {
 
     #[test]
     fn others_are_no_names() {
-        for text in ["", "BTC", "-PERPETUAL", "BTC-31FEB26", "BTC-DVOL", "BTC-1JAN26-x-C"] {
+        for text in [
+            "",
+            "BTC",
+            "-PERPETUAL",
+            "BTC-31FEB26",
+            "BTC-DVOL",
+            "BTC-1JAN26-x-C",
+            "BTC-1JAN26-inf-C",
+        ] {
             assert_eq!(Name::parse(text), None, "{text}");
         }
     }

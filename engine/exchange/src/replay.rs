@@ -129,7 +129,7 @@ impl Replay {
             }
             (None, _) => return Ok(None),
         };
-        if now < started + after {
+        if started.checked_add(after).is_none_or(|due| now < due) {
             return Ok(None);
         }
         let Some((after, recorded)) = self.next.take() else { return Ok(None) };
@@ -142,12 +142,13 @@ impl Replay {
         let gap = match recorded.received_at {
             Some(received_at) => {
                 let newest_at = self.newest_at.replace(received_at).unwrap_or(received_at);
-                let micros = (received_at - newest_at).max(0) as f64;
-                Duration::from_secs_f64(micros / 1e6 / self.config.speed)
+                let micros = received_at.saturating_sub(newest_at).max(0) as f64;
+                let gap = Duration::try_from_secs_f64(micros / 1e6 / self.config.speed);
+                gap.unwrap_or(Duration::MAX)
             }
             None => Duration::from_secs(1) / self.config.bare_rate,
         };
-        self.next = Some((after + gap, recorded));
+        self.next = Some((after.saturating_add(gap), recorded));
         Ok(())
     }
 }
@@ -212,6 +213,17 @@ mod tests {
         assert_eq!(second, (Channel::Recorded(1), frame("x.2", 3_000_000)));
         assert!(replay.due(at(2500)).unwrap().is_some(), "time never runs backwards");
         assert!(replay.due(at(99_999)).unwrap().is_none(), "the end is quiet");
+    }
+
+    #[test]
+    fn absurd_times_only_wait() {
+        let lines = [line(i64::MIN, "x"), line(i64::MAX, "x"), line(0, "x")];
+        let mut replay = replay(&lines, 1e-300);
+        let start = Instant::now();
+        replay.subscribed(start);
+        let later = start + Duration::from_secs(9_999_999);
+        assert!(replay.due(later).unwrap().is_some());
+        assert!(replay.due(later).unwrap().is_none());
     }
 
     #[test]
