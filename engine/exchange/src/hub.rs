@@ -136,6 +136,9 @@ impl Hub {
             }
             Venue::Replay(replay) => {
                 play(replay, &self.desk.topics, &mut self.seats, now.monotonic)?;
+                if replay.is_over() {
+                    self.counters.finish();
+                }
             }
         }
         Ok(())

@@ -55,6 +55,7 @@ pub(crate) struct Replay {
     newest_at: Option<i64>,
     subscribed: Option<Instant>,
     started: Option<Instant>,
+    failed: Option<ExchangeError>,
 }
 
 impl Replay {
@@ -92,6 +93,7 @@ impl Replay {
             newest_at: None,
             subscribed: None,
             started: None,
+            failed: None,
         };
         replay.read_on(Duration::ZERO)?;
         Ok(replay)
@@ -118,8 +120,16 @@ impl Replay {
         }
     }
 
+    /// Whether the last frame has been played.
+    pub(crate) fn is_over(&self) -> bool {
+        self.next.is_none()
+    }
+
     /// The next frame that is due; `None` when there is nothing to play yet, or any more.
     pub(crate) fn due(&mut self, now: Instant) -> Result<Option<(Channel, String)>, ExchangeError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let Some((after, _)) = &self.next else { return Ok(None) };
         let after = *after;
         let started = match (self.started, self.subscribed) {
@@ -133,10 +143,12 @@ impl Replay {
             return Ok(None);
         }
         let Some((after, recorded)) = self.next.take() else { return Ok(None) };
-        self.read_on(after)?;
+        // The frame in hand goes out even where the next one cannot be read.
+        self.failed = self.read_on(after).err();
         Ok(self.parse(&recorded.channel).map(|channel| (channel, recorded.frame)))
     }
 
+    /// Reads the next frame; a recording that fails under way ends there.
     fn read_on(&mut self, after: Duration) -> Result<(), ExchangeError> {
         let Some(recorded) = self.recording.next()? else { return Ok(()) };
         let gap = match recorded.received_at {
@@ -212,7 +224,36 @@ mod tests {
         let second = replay.due(at(2500)).unwrap().unwrap();
         assert_eq!(second, (Channel::Recorded(1), frame("x.2", 3_000_000)));
         assert!(replay.due(at(2500)).unwrap().is_some(), "time never runs backwards");
+        assert!(replay.is_over());
         assert!(replay.due(at(99_999)).unwrap().is_none(), "the end is quiet");
+    }
+
+    #[test]
+    fn a_recording_that_breaks_under_way_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        // Beyond what one read of the file takes in ahead.
+        let lines: Vec<String> = (0..2000).map(|at| frame("x", at)).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let config = ReplayConfig { path: path.clone(), ..ReplayConfig::default() };
+        let mut replay = Replay::new(config).unwrap();
+        std::fs::write(&path, "oops\n".repeat(100_000)).unwrap();
+        let start = Instant::now();
+        replay.subscribed(start);
+        let later = start + Duration::from_secs(1000);
+        let mut played = 0;
+        let error = loop {
+            match replay.due(later) {
+                Ok(Some((_, text))) => {
+                    assert_eq!(text, frame("x", played));
+                    played += 1;
+                }
+                Ok(None) => panic!("the end came without a word"),
+                Err(error) => break error,
+            }
+        };
+        assert!(played > 50 && error.to_string().contains("is not JSON"), "{played} {error}");
+        assert!(replay.is_over() && replay.due(later).unwrap().is_none());
     }
 
     #[test]

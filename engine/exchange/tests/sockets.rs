@@ -238,6 +238,7 @@ async fn a_replay_gives_every_frame_once_to_each_listener() {
     for (_, frame) in frames.iter().filter(|(channel, _)| channel == channels[0]) {
         assert_eq!(hear(&mut one).await.as_ref(), Some(frame));
     }
+    assert!(exchange.counts().finished);
     // At the end it stays up and quiet: the next text is the answer to a question.
     for client in [&mut all, &mut one] {
         say(client, "public/test", &json!({})).await;
