@@ -52,6 +52,12 @@ impl Group {
     }
 }
 
+/// The kinds of `instrument.state.KIND.CURRENCY`.
+const STATE_KINDS: [&str; 6] = ["any", "option", "future", "spot", "option_combo", "future_combo"];
+
+/// The currencies of `instrument.state.KIND.CURRENCY`, traded here or not.
+const STATE_CURRENCIES: [&str; 6] = ["any", "BTC", "ETH", "USDC", "USDT", "EURR"];
+
 /// A channel that exists on this exchange. Currencies are indexes into the market's list, `None`
 /// is `any`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +72,8 @@ pub(crate) enum Channel {
     Perpetual(InstrumentId, Interval),
     Index(u8),
     Volatility(u8),
-    State(Group, Option<u8>),
+    /// States of instruments, by kind and currency: places in the lists below.
+    State(u8, u8),
     Platform,
     PlatformMethods,
     /// A channel of a recording, by its number there.
@@ -142,13 +149,17 @@ pub(crate) fn parse(text: &str, directory: &impl Directory) -> Option<Channel> {
         }
         ["deribit_price_index", name] => Channel::Index(directory.index(name)?),
         ["deribit_volatility_index", name] => Channel::Volatility(directory.index(name)?),
-        ["instrument", "state", group, word] => {
-            Channel::State(Group::parse(group)?, currency(word)?)
+        ["instrument", "state", kind, currency] => {
+            Channel::State(place(&STATE_KINDS, kind)?, place(&STATE_CURRENCIES, currency)?)
         }
         ["platform_state"] => Channel::Platform,
         ["platform_state", "public_methods_state"] => Channel::PlatformMethods,
         _ => return None,
     })
+}
+
+fn place(words: &[&str], word: &str) -> Option<u8> {
+    words.iter().position(|known| *known == word).map(|at| at as u8)
 }
 
 #[cfg(test)]
@@ -186,7 +197,8 @@ mod tests {
             ),
             ("book.BTC-PERPETUAL.100ms", Channel::Book(0, Interval::Hundred)),
             ("book.BTC-PERPETUAL.none.10.100ms", Channel::Window(0, 10, Interval::Hundred)),
-            ("instrument.state.any.any", Channel::State(Group::Any, None)),
+            ("instrument.state.any.any", Channel::State(0, 0)),
+            ("instrument.state.spot.USDC", Channel::State(3, 3)),
             ("deribit_price_index.btc_usd", Channel::Index(0)),
         ] {
             assert_eq!(parse(text, &One), Some(expected), "{text}");
@@ -203,6 +215,7 @@ mod tests {
             "perpetual.BTC-6OCT26-86000-C.100ms",
             "ticker.btc-perpetual.100ms",
             "trades.option.DOGE.100ms",
+            "instrument.state.option.DOGE",
             "",
         ] {
             assert_eq!(parse(text, &One), None, "{text}");

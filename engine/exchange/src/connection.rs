@@ -64,6 +64,8 @@ pub(crate) async fn serve<S>(
     };
     if ending == Ending::Stopping {
         let _ = timeout(GOODBYE, transmit(&mut socket, &hub, id, &outbox)).await;
+        // Where the time ran out in the middle of a write.
+        hub.borrow_mut().sent(id, outbox.settle(), false);
     }
     hub.borrow_mut().close(id);
     let _ = timeout(GOODBYE, say_goodbye(&mut socket, ending)).await;
@@ -85,8 +87,7 @@ where
             return Ok(());
         }
         let written = write_batch(socket, hub, id, outbox, &batch).await;
-        outbox.done(&batch);
-        hub.borrow_mut().sent(id, batch, written.is_ok());
+        hub.borrow_mut().sent(id, outbox.settle(), written.is_ok());
         written?;
     }
 }

@@ -1,7 +1,7 @@
 //! What an exchange has done so far.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::error::ExchangeError;
 
@@ -32,6 +32,8 @@ pub struct Counts {
     pub others: u64,
     /// Lines of a recording that were no notification.
     pub skipped: u64,
+    /// Whether a recording has played to its end, or to where it could not be read.
+    pub finished: bool,
     /// The first failure to write the truth log or to read on in a recording.
     pub failure: Option<String>,
 }
@@ -49,6 +51,7 @@ pub(crate) struct Counters {
     indexes: AtomicU64,
     others: AtomicU64,
     skipped: AtomicU64,
+    finished: AtomicBool,
     failure: Mutex<Option<String>>,
 }
 
@@ -68,6 +71,10 @@ impl Counters {
 
     pub(crate) fn skipped(&self, lines: u64) {
         self.skipped.store(lines, Relaxed);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.finished.store(true, Relaxed);
     }
 
     pub(crate) fn sent(&self, channel: Option<&str>) {
@@ -112,6 +119,7 @@ impl Counters {
             indexes: load(&self.indexes),
             others: load(&self.others),
             skipped: load(&self.skipped),
+            finished: self.finished.load(Relaxed),
             failure: self.failure.lock().ok().and_then(|failure| failure.clone()),
         }
     }

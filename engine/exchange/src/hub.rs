@@ -13,7 +13,7 @@ use crate::counts::Counters;
 use crate::desk::Desk;
 use crate::error::ExchangeError;
 use crate::market::Market;
-use crate::outbox::Outbox;
+use crate::outbox::{BACKLOG_BYTES_MAX, Outbox};
 use crate::random::Random;
 use crate::replay::Replay;
 use crate::session::{Ending, Outgoing, Session};
@@ -38,6 +38,9 @@ pub(crate) struct Hub {
     whims: Random,
     connections: u64,
 }
+
+/// The backlog at which a replay waits.
+const CROWDED_BYTES: usize = BACKLOG_BYTES_MAX / 4;
 
 type Seats = HashMap<u64, Seat>;
 
@@ -133,6 +136,9 @@ impl Hub {
             }
             Venue::Replay(replay) => {
                 play(replay, &self.desk.topics, &mut self.seats, now.monotonic)?;
+                if replay.is_over() {
+                    self.counters.finish();
+                }
             }
         }
         Ok(())
@@ -219,7 +225,8 @@ fn tell(market: &mut Market, topics: &Topics, seats: &mut Seats, whims: &mut Ran
     }
 }
 
-/// Every frame of the recording that is due, verbatim.
+/// Every frame of the recording that is due, verbatim. A market does not wait for its readers, but
+/// a recording that is played faster than they read does.
 fn play(
     replay: &mut Replay,
     topics: &Topics,
@@ -227,7 +234,10 @@ fn play(
     now: Instant,
 ) -> Result<(), ExchangeError> {
     let mut played = false;
-    while let Some((channel, frame)) = replay.due(now)? {
+    let crowded = |seats: &Seats| seats.values().any(|seat| seat.outbox.bytes() > CROWDED_BYTES);
+    while !crowded(seats)
+        && let Some((channel, frame)) = replay.due(now)?
+    {
         if let Some(topic) = topics.get(channel) {
             spread(topic, None, &frame.into(), seats);
             played = true;

@@ -32,12 +32,7 @@ impl Listed {
         let what = &self.what;
         let sizes = sizes(what);
         let linear = what.counter.is_some();
-        let (option, settled) = match what.kind {
-            Kind::Option { .. } | Kind::OptionCombo => (true, what.currency()),
-            Kind::Future { .. } | Kind::Perpetual | Kind::Spot | Kind::FutureCombo => {
-                (false, what.currency())
-            }
-        };
+        let option = matches!(what.kind, Kind::Option { .. } | Kind::OptionCombo);
         let counter = what.counter.as_deref().unwrap_or("USD");
         let quote = if option && !linear { what.base.as_str() } else { counter };
         let mut fields = Map::new();
@@ -62,7 +57,7 @@ impl Listed {
         put("block_trade_commission", json!(if option { 3e-4 } else { 2.5e-4 }));
         put("block_trade_min_trade_amount", json!(if option { 25 } else { 200_000 }));
         put("block_trade_tick_size", json!(if option { 1e-4 } else { 0.01 }));
-        put("settlement_currency", json!(settled));
+        put("settlement_currency", json!(what.currency()));
         put("settlement_period", json!(self.period));
         put("base_currency", json!(what.base));
         put("index_id", json!(if what.base == "BTC" { 1_000_033 } else { 1_000_034 }));

@@ -326,7 +326,8 @@ impl Market {
 
 impl Directory for Market {
     fn instrument(&self, name: &str) -> Option<InstrumentId> {
-        self.by_name.get(name).copied()
+        // What has expired is as unknown as what never was.
+        self.by_name.get(name).copied().filter(|id| self.at(*id).is_open(self.now_ms))
     }
 
     fn is_perpetual(&self, instrument: InstrumentId) -> bool {

@@ -50,7 +50,7 @@ fn instruments(venue: &Venue, params: &Params, now_ms: i64) -> Result<Value, Rpc
     let expired = flag(params, "expired")?;
     let listed = venue.listed(now_ms).into_iter().filter(|it| {
         it.is_open != expired
-            && (currency == "any" || currency == it.what.currency())
+            && it.what.is_of(currency)
             && kind.is_none_or(|kind| kind == "any" || kind == it.what.kind.word())
     });
     Ok(listed.map(|it| it.describe()).collect())
@@ -74,11 +74,10 @@ fn expirations(venue: &Venue, params: &Params, now_ms: i64) -> Result<Value, Rpc
     let wanted = word(params, "kind")?;
     let mut kinds = Map::new();
     for kind in ["option", "future"] {
-        let listed = venue.listed(now_ms).into_iter().filter(|it| {
-            it.is_open
-                && it.what.kind.word() == kind
-                && (currency == "any" || it.what.currency() == currency)
-        });
+        let listed = venue
+            .listed(now_ms)
+            .into_iter()
+            .filter(|it| it.is_open && it.what.kind.word() == kind && it.what.is_of(currency));
         let days: BTreeSet<i64> = listed.map(|it| it.what.kind.expiry_ms()).collect();
         let name = |day: i64| match day {
             crate::name::NEVER_MS => "PERPETUAL".to_owned(),

@@ -72,7 +72,7 @@ impl Name {
             [day] => Kind::Future { expiry_ms: parse_day(day)? },
             [day, strike, right @ ("C" | "P")] if parse_day(day).is_some() => Kind::Option {
                 expiry_ms: parse_day(day)?,
-                strike: strike.replace('d', ".").parse().ok()?,
+                strike: parse_strike(strike)?,
                 right: if *right == "C" { Right::Call } else { Right::Put },
             },
             ["FS", ..] => Kind::FutureCombo,
@@ -90,6 +90,12 @@ impl Name {
     /// The currency under which `get_instruments` lists it.
     pub(crate) fn currency(&self) -> &str {
         self.counter.as_deref().unwrap_or(&self.base)
+    }
+
+    /// Whether a list for this currency holds it; a spot pair is in the lists of both.
+    pub(crate) fn is_of(&self, currency: &str) -> bool {
+        let either = self.kind == Kind::Spot && currency == self.base;
+        currency == "any" || currency == self.currency() || either
     }
 }
 
@@ -111,6 +117,12 @@ pub(crate) fn date_of(time_ms: i64) -> Date {
 pub(crate) fn eight_oclock_ms(day: Date) -> i64 {
     let days = day.since(date(1970, 1, 1)).map_or(0, |span| i64::from(span.get_days()));
     days * DAY_MS + 8 * 3_600_000
+}
+
+/// `0d625` is 0.625; digits alone otherwise.
+fn parse_strike(text: &str) -> Option<f64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'd');
+    digits.then(|| text.replace('d', ".").parse().ok()).flatten()
 }
 
 fn parse_day(text: &str) -> Option<i64> {
@@ -149,13 +161,25 @@ mod tests {
         check("BTC-FS-25DEC26_PERP", "future_combo", "BTC", "btc_usd", NEVER_MS);
         check("BTC-CS-19MAY26-70000_75000", "option_combo", "BTC", "btc_usd", NEVER_MS);
         check("BTC-STRD-30SEP22-20000", "option_combo", "BTC", "btc_usd", NEVER_MS);
+        let spot = Name::parse("BTC_USDT").unwrap();
+        assert!(spot.is_of("any") && spot.is_of("BTC") && spot.is_of("USDT"));
+        let linear = Name::parse("BTC_USDC-PERPETUAL").unwrap();
+        assert!(linear.is_of("USDC") && !linear.is_of("BTC"));
         let linear = Name::parse("MATIC_USDC-9MAR24-1d02-P").map(|name| name.kind);
         assert!(matches!(linear, Some(Kind::Option { strike: 1.02, right: Right::Put, .. })));
     }
 
     #[test]
     fn others_are_no_names() {
-        for text in ["", "BTC", "-PERPETUAL", "BTC-31FEB26", "BTC-DVOL", "BTC-1JAN26-x-C"] {
+        for text in [
+            "",
+            "BTC",
+            "-PERPETUAL",
+            "BTC-31FEB26",
+            "BTC-DVOL",
+            "BTC-1JAN26-x-C",
+            "BTC-1JAN26-inf-C",
+        ] {
             assert_eq!(Name::parse(text), None, "{text}");
         }
     }

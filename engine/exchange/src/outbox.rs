@@ -14,6 +14,8 @@ pub(crate) const BACKLOG_BYTES_MAX: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queue: RefCell<VecDeque<Outgoing>>,
+    /// Taken and not yet settled.
+    taken: RefCell<Vec<Outgoing>>,
     bytes: Cell<usize>,
     overflowed: Cell<bool>,
     filled: Notify,
@@ -39,17 +41,26 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Takes up to `most` texts. They count against the bound until `done`.
+    /// Takes up to `most` texts. They count against the bound until they are settled.
     pub(crate) fn take(&self, most: usize) -> Vec<Outgoing> {
         let mut queue = self.queue.borrow_mut();
         let count = most.min(queue.len());
-        queue.drain(..count).collect()
+        let batch: Vec<Outgoing> = queue.drain(..count).collect();
+        self.taken.borrow_mut().extend_from_slice(&batch);
+        batch
     }
 
-    /// These texts are written.
-    pub(crate) fn done(&self, written: &[Outgoing]) {
-        let bytes: usize = written.iter().map(|outgoing| outgoing.text.len()).sum();
+    /// What was taken since the last call: written, or as far as anybody knows.
+    pub(crate) fn settle(&self) -> Vec<Outgoing> {
+        let taken = std::mem::take(&mut *self.taken.borrow_mut());
+        let bytes: usize = taken.iter().map(|outgoing| outgoing.text.len()).sum();
         self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        taken
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.get()
     }
 
     pub(crate) async fn filled(&self) {
@@ -76,7 +87,8 @@ mod tests {
         }
         let taken = outbox.take(3);
         assert_eq!(taken.len(), 3);
-        outbox.done(&taken);
+        assert_eq!(outbox.settle().len(), 3);
+        assert!(outbox.settle().is_empty());
         for _ in 0..3 {
             outbox.push(Outgoing { channel: None, text: text.clone().into() });
         }

@@ -55,6 +55,7 @@ pub(crate) struct Replay {
     newest_at: Option<i64>,
     subscribed: Option<Instant>,
     started: Option<Instant>,
+    failed: Option<ExchangeError>,
 }
 
 impl Replay {
@@ -92,6 +93,7 @@ impl Replay {
             newest_at: None,
             subscribed: None,
             started: None,
+            failed: None,
         };
         replay.read_on(Duration::ZERO)?;
         Ok(replay)
@@ -118,8 +120,16 @@ impl Replay {
         }
     }
 
+    /// Whether the last frame has been played.
+    pub(crate) fn is_over(&self) -> bool {
+        self.next.is_none()
+    }
+
     /// The next frame that is due; `None` when there is nothing to play yet, or any more.
     pub(crate) fn due(&mut self, now: Instant) -> Result<Option<(Channel, String)>, ExchangeError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let Some((after, _)) = &self.next else { return Ok(None) };
         let after = *after;
         let started = match (self.started, self.subscribed) {
@@ -129,25 +139,28 @@ impl Replay {
             }
             (None, _) => return Ok(None),
         };
-        if now < started + after {
+        if started.checked_add(after).is_none_or(|due| now < due) {
             return Ok(None);
         }
         let Some((after, recorded)) = self.next.take() else { return Ok(None) };
-        self.read_on(after)?;
+        // The frame in hand goes out even where the next one cannot be read.
+        self.failed = self.read_on(after).err();
         Ok(self.parse(&recorded.channel).map(|channel| (channel, recorded.frame)))
     }
 
+    /// Reads the next frame; a recording that fails under way ends there.
     fn read_on(&mut self, after: Duration) -> Result<(), ExchangeError> {
         let Some(recorded) = self.recording.next()? else { return Ok(()) };
         let gap = match recorded.received_at {
             Some(received_at) => {
                 let newest_at = self.newest_at.replace(received_at).unwrap_or(received_at);
-                let micros = (received_at - newest_at).max(0) as f64;
-                Duration::from_secs_f64(micros / 1e6 / self.config.speed)
+                let micros = received_at.saturating_sub(newest_at).max(0) as f64;
+                let gap = Duration::try_from_secs_f64(micros / 1e6 / self.config.speed);
+                gap.unwrap_or(Duration::MAX)
             }
             None => Duration::from_secs(1) / self.config.bare_rate,
         };
-        self.next = Some((after + gap, recorded));
+        self.next = Some((after.saturating_add(gap), recorded));
         Ok(())
     }
 }
@@ -211,7 +224,47 @@ mod tests {
         let second = replay.due(at(2500)).unwrap().unwrap();
         assert_eq!(second, (Channel::Recorded(1), frame("x.2", 3_000_000)));
         assert!(replay.due(at(2500)).unwrap().is_some(), "time never runs backwards");
+        assert!(replay.is_over());
         assert!(replay.due(at(99_999)).unwrap().is_none(), "the end is quiet");
+    }
+
+    #[test]
+    fn a_recording_that_breaks_under_way_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        // Beyond what one read of the file takes in ahead.
+        let lines: Vec<String> = (0..2000).map(|at| frame("x", at)).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let config = ReplayConfig { path: path.clone(), ..ReplayConfig::default() };
+        let mut replay = Replay::new(config).unwrap();
+        std::fs::write(&path, "oops\n".repeat(100_000)).unwrap();
+        let start = Instant::now();
+        replay.subscribed(start);
+        let later = start + Duration::from_secs(1000);
+        let mut played = 0;
+        let error = loop {
+            match replay.due(later) {
+                Ok(Some((_, text))) => {
+                    assert_eq!(text, frame("x", played));
+                    played += 1;
+                }
+                Ok(None) => panic!("the end came without a word"),
+                Err(error) => break error,
+            }
+        };
+        assert!(played > 50 && error.to_string().contains("is not JSON"), "{played} {error}");
+        assert!(replay.is_over() && replay.due(later).unwrap().is_none());
+    }
+
+    #[test]
+    fn absurd_times_only_wait() {
+        let lines = [line(i64::MIN, "x"), line(i64::MAX, "x"), line(0, "x")];
+        let mut replay = replay(&lines, 1e-300);
+        let start = Instant::now();
+        replay.subscribed(start);
+        let later = start + Duration::from_secs(9_999_999);
+        assert!(replay.due(later).unwrap().is_some());
+        assert!(replay.due(later).unwrap().is_none());
     }
 
     #[test]

@@ -83,13 +83,44 @@ pub(crate) fn list(
     now_ms: i64,
     random: &mut Random,
 ) -> Vec<Instrument> {
-    let mut listed = Vec::with_capacity(options + 1);
-    let created_ms = if coin.name == "BTC" { 1_534_167_754_000 } else { 1_552_568_454_000 };
-    listed.push(Instrument {
+    let mut listed = vec![perpetual(coin, currency, random)];
+    let expiries = expiries(now_ms);
+    let mut left = options;
+    for (at, (expiry_ms, period)) in expiries.iter().copied().enumerate() {
+        let count = left / (expiries.len() - at);
+        // Pairs of a call and a put; an odd one goes to the last expiry.
+        let count = if at + 1 == expiries.len() { left } else { count - count % 2 };
+        left -= count;
+        let step = coin.strike_scale
+            * match days_until(expiry_ms, now_ms) {
+                ..3.0 => 1.0,
+                ..10.0 => 2.0,
+                ..60.0 => 4.0,
+                _ => 10.0,
+            };
+        for (strike, right) in strikes(coin.index, step).take(count) {
+            let contract = Contract::Option { expiry_ms, strike: strike as f64, right, period };
+            let letter = if right == Right::Call { "C" } else { "P" };
+            let name = format!("{}-{}-{strike}-{letter}", coin.name, day_of(expiry_ms));
+            let days = days_until(expiry_ms, now_ms);
+            let age_days = if days < 4.0 { 4.0 - days } else { days * random.unit() };
+            let created_ms = now_ms - (age_days * 8.64e7) as i64 - random.below(60_000) as i64;
+            listed.push(option(coin, currency, &name, contract, created_ms, random));
+        }
+    }
+    listed
+}
+
+fn days_until(expiry_ms: i64, now_ms: i64) -> f64 {
+    ((expiry_ms - now_ms) / 86_400_000 + 1) as f64
+}
+
+fn perpetual(coin: &Coin, currency: u8, random: &mut Random) -> Instrument {
+    Instrument {
         name: format!("{}-PERPETUAL", coin.name).into(),
         currency,
         contract: Contract::Perpetual,
-        created_ms,
+        created_ms: if coin.name == "BTC" { 1_534_167_754_000 } else { 1_552_568_454_000 },
         grid: coin.perpetual_grid,
         book: Book::new(40),
         trade_seq: 250_000_000 + random.below(1_000_000) as i64,
@@ -98,54 +129,34 @@ pub(crate) fn list(
         settlement_price: Some(cents(coin.index * random.between(0.98, 1.02))),
         shy: false,
         ticker: None,
-    });
-    let expiries = expiries(now_ms);
-    let mut left = options;
-    for (at, (expiry_ms, period)) in expiries.iter().enumerate() {
-        let count = left / (expiries.len() - at);
-        // Pairs of a call and a put; an odd one goes to the last expiry.
-        let count = if at + 1 == expiries.len() { left } else { count - count % 2 };
-        left -= count;
-        let days = ((expiry_ms - now_ms) / 86_400_000 + 1) as f64;
-        let step = coin.strike_scale
-            * match days {
-                ..3.0 => 1.0,
-                ..10.0 => 2.0,
-                ..60.0 => 4.0,
-                _ => 10.0,
-            };
-        for (strike, right) in strikes(coin.index, step).take(count) {
-            let letter = if right == Right::Call { "C" } else { "P" };
-            let name = format!("{}-{}-{strike}-{letter}", coin.name, day_of(*expiry_ms));
-            let age_days = match days {
-                ..4.0 => 4.0 - days,
-                _ => days * random.unit(),
-            };
-            let created_ms = now_ms - (age_days * 8.64e7) as i64 - random.below(60_000) as i64;
-            let fresh = random.once_in(12);
-            let traded = !fresh && random.below(10) < 7;
-            listed.push(Instrument {
-                name: name.into(),
-                currency,
-                contract: Contract::Option {
-                    expiry_ms: *expiry_ms,
-                    strike: strike as f64,
-                    right,
-                    period: *period,
-                },
-                created_ms,
-                grid: coin.option_grid,
-                book: Book::new(12),
-                trade_seq: if traded { 1 + random.below(40_000) as i64 } else { 0 },
-                stats: Stats::default(),
-                open_interest_lots: if traded { random.below(30_000) as i64 } else { 0 },
-                settlement_price: (!fresh).then_some(0.0),
-                shy: random.once_in(9),
-                ticker: None,
-            });
-        }
     }
-    listed
+}
+
+/// An option: some are fresh and never settled, some never traded, some have no bid.
+fn option(
+    coin: &Coin,
+    currency: u8,
+    name: &str,
+    contract: Contract,
+    created_ms: i64,
+    random: &mut Random,
+) -> Instrument {
+    let fresh = random.once_in(12);
+    let traded = !fresh && random.below(10) < 7;
+    Instrument {
+        name: name.into(),
+        currency,
+        contract,
+        created_ms,
+        grid: coin.option_grid,
+        book: Book::new(12),
+        trade_seq: if traded { 1 + random.below(40_000) as i64 } else { 0 },
+        stats: Stats::default(),
+        open_interest_lots: if traded { random.below(30_000) as i64 } else { 0 },
+        settlement_price: (!fresh).then_some(0.0),
+        shy: random.once_in(9),
+        ticker: None,
+    }
 }
 
 /// Strikes around the money, nearest first, each as a call and as a put.

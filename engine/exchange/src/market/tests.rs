@@ -144,9 +144,18 @@ fn every_text_is_json_and_some_say_nothing() {
 fn what_has_expired_is_silent() {
     let mut market = market(6);
     let later = NOW_MS + 90_000_000;
+    let dying: Vec<Arc<str>> = market
+        .turns
+        .iter()
+        .map(|id| market.at(*id))
+        .filter(|it| !it.is_open(later))
+        .map(|it| Arc::clone(&it.name))
+        .collect();
+    assert!(!dying.is_empty() && dying.iter().all(|name| market.instrument(name).is_some()));
     for _ in 0..5000 {
         if let Event::Quote { instrument, .. } = market.advance(later) {
             assert!(market.at(instrument).is_open(later), "{}", market.at(instrument).name);
         }
     }
+    assert!(dying.iter().all(|name| market.instrument(name).is_none()));
 }

@@ -100,7 +100,10 @@ fn one_raw_channel_rejects_the_call() {
     assert_eq!(talk.code("private/subscribe", &mixed), 13009);
     assert_eq!(talk.code("private/get_positions", &json!({})), 13009);
 
-    let login = |secret| json!({"grant_type": "client_credentials", "client_id": "id", "client_secret": secret});
+    let login = |secret| {
+        let kind = "client_credentials";
+        json!({"grant_type": kind, "client_id": "id", "client_secret": secret})
+    };
     assert_eq!(talk.code("public/auth", &login("wrong")), 13004);
     let tokens = talk.result("public/auth", &login("secret"));
     assert_eq!(talk.result("private/subscribe", &mixed).as_array().unwrap().len(), 2);
