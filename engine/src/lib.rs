@@ -21,3 +21,4 @@ pub mod selection;
 pub mod session;
 pub mod stop;
 pub mod subscriptions;
+pub mod websocket;
