@@ -229,7 +229,10 @@ impl World {
             0..5 => self.swap(),
             5..7 => self.hang_up("bye"),
             7 => self.server.mode = Mode::Mute,
-            8 => self.server.mode = Mode::Dataless,
+            // Without tickers nothing tells a server that sends no data from a market at rest.
+            8 if self.session.acknowledged().iter().any(super::is_ticker) => {
+                self.server.mode = Mode::Dataless;
+            }
             _ if self.random.bits().is_multiple_of(2) => self.say(GARBAGE.to_owned()),
             _ => {
                 let error = json!({"code": 10028, "message": "too_many_requests"});
