@@ -30,7 +30,7 @@ use schema::{Micros, Now};
 use sonic_rs::LazyValue;
 
 use crate::credits::Credits;
-use crate::session::{Cause, CauseKind, Counters, Decode, Outage, Session, SessionError};
+use crate::session::{Cause, Counters, Decode, Outage, Session, SessionError};
 use crate::subscriptions::{Request, Subscriptions};
 use envelope::Message;
 pub use login::Credentials;
@@ -301,11 +301,7 @@ impl<D: Decode> Session for Connection<D> {
         if !self.subscriptions.acknowledged().is_empty() {
             // What the exchange had sent and we had not read is lost as well: it is older than
             // the last message that we read by what was under way.
-            let last_frame = self.watchdog.last_frame();
-            let since = match self.watchdog.tickers_since() {
-                Some(since) if cause.kind == CauseKind::SilentData => since,
-                Some(_) | None => last_frame,
-            };
+            let since = self.watchdog.received_until();
             let since = Micros(since.0.saturating_sub(self.settings.latency_us_max));
             self.outage.open(since, cause);
         } else if self.outage.is_open() {

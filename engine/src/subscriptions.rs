@@ -161,11 +161,13 @@ impl Subscriptions {
         self.failures = 0;
         let listed: BTreeSet<&str> = listed.into_iter().collect();
         for channel in request.channels.iter() {
-            self.doubtful.remove(channel);
             match request.verb {
                 // Not listed means that it was not subscribed, so that it is gone either way.
-                Verb::Unsubscribe => {}
+                Verb::Unsubscribe => {
+                    self.doubtful.remove(channel);
+                }
                 Verb::Subscribe if listed.contains(channel) => {
+                    self.doubtful.remove(channel);
                     self.suspects.remove(channel);
                     self.refused.remove(channel);
                     self.changes += u64::from(self.acknowledged.insert(channel));
@@ -206,9 +208,13 @@ impl Subscriptions {
         }
     }
 
-    /// Requests have been too large: from now on they have half as many channels.
-    pub fn halve(&mut self) {
-        self.limits.channels_max = self.limits.channels_max.div_ceil(2);
+    /// A request was too large: from now on none has more than half as many channels. Counted
+    /// from that request, because others as large are under way and will fail as well.
+    pub fn too_large(&mut self, ticket: u64, now: Duration) {
+        let request = self.in_flight.iter().find(|request| request.ticket == ticket);
+        let half = request.map_or(usize::MAX, |request| request.channels.len().div_ceil(2));
+        self.limits.channels_max = self.limits.channels_max.min(half);
+        self.rejected(ticket, now);
     }
 
     /// What the exchange has acknowledged and we have not asked it to let go.
@@ -242,6 +248,12 @@ impl Subscriptions {
         let leaving = self.in_flight.iter().any(|request| request.verb == Verb::Unsubscribe)
             || self.gone().next().is_some();
         self.generation.filter(|_| self.is_complete() && !leaving)
+    }
+
+    /// Requests without an answer.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Whether anything has changed since the last call.

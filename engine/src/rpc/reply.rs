@@ -100,10 +100,7 @@ impl<D: Decode> Connection<D> {
         now: Now,
     ) -> Result<(), SessionError> {
         match kind {
-            ErrorKind::TooLarge => {
-                self.subscriptions.halve();
-                self.subscriptions.rejected(ticket, now.monotonic);
-            }
+            ErrorKind::TooLarge => self.subscriptions.too_large(ticket, now.monotonic),
             ErrorKind::Retriable | ErrorKind::Throttled => {
                 self.subscriptions.failed(ticket, now.monotonic);
             }

@@ -19,6 +19,8 @@ pub(super) struct Watchdog {
     probed: Option<Duration>,
     /// From when tickers are due: they are acknowledged, or one has arrived.
     tickers_since: Option<Now>,
+    /// Until when data was seen to flow on this connection.
+    flowing_until: Micros,
     first_data: Option<Duration>,
     last_data: Option<Now>,
 }
@@ -32,6 +34,7 @@ impl Watchdog {
             last_frame: Now::default(),
             probed: None,
             tickers_since: None,
+            flowing_until: Micros::default(),
             first_data: None,
             last_data: None,
         }
@@ -41,6 +44,7 @@ impl Watchdog {
     pub(super) fn connected(&mut self, now: Now) {
         self.frame(now);
         self.tickers_since = None;
+        self.flowing_until = now.utc;
         self.first_data = None;
     }
 
@@ -54,9 +58,13 @@ impl Watchdog {
     pub(super) fn data(&mut self, ticker: bool, now: Now) {
         self.first_data.get_or_insert(now.monotonic);
         self.last_data = Some(now);
-        if ticker && let Some(since) = &mut self.tickers_since {
+        if let Some(since) = &mut self.tickers_since {
+            if !ticker {
+                return;
+            }
             *since = now;
         }
+        self.flowing_until = now.utc;
     }
 
     /// Whether channels are acknowledged that never rest.
@@ -96,14 +104,11 @@ impl Watchdog {
         }
     }
 
-    /// When the last message arrived, or the connection was made.
-    pub(super) fn last_frame(&self) -> Micros {
-        self.last_frame.utc
-    }
-
-    /// When tickers stopped, if they are due and did.
-    pub(super) fn tickers_since(&self) -> Option<Micros> {
-        self.tickers_since.map(|since| since.utc)
+    /// Until when data was certainly received: the last ticker where tickers are due, because a
+    /// server may answer and send nothing; else the last message.
+    pub(super) fn received_until(&self) -> Micros {
+        let last = self.last_frame.utc;
+        if self.tickers_since.is_some() { self.flowing_until.min(last) } else { last }
     }
 
     /// When the newest data arrived.
