@@ -320,6 +320,8 @@ impl<D: Decode> Session for Connection<D> {
 
     fn finish(&mut self, now: Now, rows: &mut Rows) {
         self.outage.abandon(now, rows);
+        // The next process opens a gap of its own from here on, and asks for these again.
+        self.refusals.update(std::iter::empty(), now, rows);
     }
 
     fn acknowledged(&self) -> &ChannelSet {

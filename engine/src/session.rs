@@ -35,7 +35,8 @@ pub trait Session {
         rows: &mut Rows,
     ) -> Result<(), SessionError>;
 
-    /// Starts moving to the goal of `swap`; a later swap supersedes an unfinished one.
+    /// Starts moving to the goal of `swap`; a later swap supersedes an unfinished one. Generations
+    /// never go back: that is a programmer's error and panics.
     fn swap(&mut self, swap: Swap);
 
     /// Appends the next message to send, one JSON text, and says whether there was one.
@@ -57,7 +58,8 @@ pub trait Session {
     /// knows after a restart. The gap closes when the goal is acknowledged.
     fn outage(&mut self, since: Micros, cause: Cause);
 
-    /// The process ends: writes a gap that is still open, without an end.
+    /// The process ends: writes a gap that is still open, without an end, and ends the gaps of
+    /// refused channels, which the gap of the restart takes over.
     fn finish(&mut self, now: Now, rows: &mut Rows);
 
     /// The channels that the exchange has acknowledged on this connection, for the journal.

@@ -282,6 +282,14 @@ fn what_is_passed_over_is_refused_by_name_and_retried() {
         ack a b
         gap b 100 160 subscription_refused
         gap
+        want c
+        > 5 public/subscribe {"channels":["c"]}
+        < {"id":5,"result":[]}
+        gap c 160 -1 subscription_refused
+        at 161
+        finish
+        gap c 160 161 subscription_refused
+        gap
     "#;
     check(None, &format!("{OPENING}{more}"));
 }
