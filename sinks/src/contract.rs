@@ -27,7 +27,7 @@ trait Home {
 }
 
 /// Rows of each table, by sequence: each cell as text, `None` where it is missing.
-type Rows = BTreeMap<(&'static str, i64), Vec<Vec<Option<String>>>>;
+pub(crate) type Rows = BTreeMap<(&'static str, i64), Vec<Vec<Option<String>>>>;
 
 struct InMemory(Memory);
 
@@ -144,7 +144,7 @@ fn journals_are_apart<H: Home>(mut home: H) {
 }
 
 /// The rows of batches.
-fn rows(batches: &[Arc<Batch>]) -> Rows {
+pub(crate) fn rows(batches: &[Arc<Batch>]) -> Rows {
     let mut rows = Rows::new();
     for batch in batches {
         add(&mut rows, batch.table(), batch.columns().columns());
@@ -152,7 +152,8 @@ fn rows(batches: &[Arc<Batch>]) -> Rows {
     rows
 }
 
-fn add(rows: &mut Rows, table: &'static Table, columns: &[ArrayRef]) {
+/// Adds the rows of some columns.
+pub(crate) fn add(rows: &mut Rows, table: &'static Table, columns: &[ArrayRef]) {
     let sequences = columns[Table::SEQUENCE].as_primitive::<Int64Type>().clone();
     let cells: Vec<_> = table
         .columns

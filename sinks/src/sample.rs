@@ -22,6 +22,7 @@ impl Sample {
         Self { chance: seed, position: 0, sequence: 0 }
     }
 
+    /// Small batches of narrow tables.
     pub(crate) fn batches(&mut self, count: usize) -> Vec<Arc<Batch>> {
         (0..count).map(|_| self.any()).collect()
     }
@@ -36,13 +37,14 @@ impl Sample {
         (self.next() % end as u64) as usize
     }
 
+    /// A few rows of a narrow table of any partition.
     fn any(&mut self) -> Arc<Batch> {
-        let table = recorded().nth(self.below(recorded().count())).unwrap();
-        let rows = 1 + self.below(5);
-        self.batch(table, rows)
+        let table = NARROW[self.below(NARROW.len())];
+        let rows = 1 + self.below(4);
+        self.batch(tables::named(table).unwrap(), rows)
     }
 
-    pub(crate) fn batch(&mut self, table: &'static Table, rows: usize) -> Arc<Batch> {
+    fn batch(&mut self, table: &'static Table, rows: usize) -> Arc<Batch> {
         let column = |(at, column): (usize, &Column)| match at {
             Table::SEQUENCE => {
                 let end = self.sequence + rows as i64;
@@ -58,41 +60,37 @@ impl Sample {
     }
 
     fn column(&mut self, column: &Column, rows: usize) -> ArrayRef {
-        let missing: Vec<bool> = (0..rows).map(|_| column.nullable && self.below(3) == 0).collect();
-        let mut cell = |row: usize, make: &mut dyn FnMut(&mut Self)| {
-            if !missing[row] {
-                make(self);
-            }
-        };
         match column.kind {
             Kind::Bool => {
-                Arc::new(BooleanArray::from(gather(rows, &mut cell, |s| s.below(2) == 0)))
+                Arc::new(BooleanArray::from(self.cells(column, rows, |s| s.below(2) == 0)))
             }
-            Kind::Float => Arc::new(Float64Array::from(gather(rows, &mut cell, Self::float))),
-            Kind::Int => Arc::new(Int64Array::from(gather(rows, &mut cell, Self::int))),
+            Kind::Float => Arc::new(Float64Array::from(self.cells(column, rows, Self::float))),
+            Kind::Int => Arc::new(Int64Array::from(self.cells(column, rows, Self::int))),
             Kind::Time => {
-                let times = gather(rows, &mut cell, Self::time);
+                let times = self.cells(column, rows, Self::time);
                 Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
             }
             Kind::Name => {
                 let mut names = StringDictionaryBuilder::<Int32Type>::new();
-                for name in gather(rows, &mut cell, |s| s.text(NAMES)) {
-                    names.append_option(name);
-                }
+                names.extend(self.cells(column, rows, |s| NAMES[s.below(NAMES.len())]));
                 Arc::new(names.finish())
             }
             Kind::Json | Kind::Text => {
                 let mut texts = StringBuilder::new();
-                for text in gather(rows, &mut cell, |s| s.text(TEXTS)) {
-                    texts.append_option(text);
-                }
+                texts.extend(self.cells(column, rows, |s| TEXTS[s.below(TEXTS.len())]));
                 Arc::new(texts.finish())
             }
         }
     }
 
-    fn text(&mut self, texts: &[&'static str]) -> &'static str {
-        texts[self.below(texts.len())]
+    fn cells<T>(
+        &mut self,
+        column: &Column,
+        rows: usize,
+        make: impl Fn(&mut Self) -> T,
+    ) -> Vec<Option<T>> {
+        let cell = |_| (!column.nullable || self.below(3) > 0).then(|| make(self));
+        (0..rows).map(cell).collect()
     }
 
     fn float(&mut self) -> f64 {
@@ -125,23 +123,12 @@ impl Sample {
     }
 }
 
-fn gather<T>(
-    rows: usize,
-    cell: &mut dyn FnMut(usize, &mut dyn FnMut(&mut Sample)),
-    mut make: impl FnMut(&mut Sample) -> T,
-) -> Vec<Option<T>> {
-    let gathered = |row| {
-        let mut value = None;
-        cell(row, &mut |sample| value = Some(make(sample)));
-        value
-    };
-    (0..rows).map(gathered).collect()
-}
-
 fn recorded() -> impl Iterator<Item = &'static Table> {
     tables::ALL.iter().copied().filter(|table| table.partition != Partition::SqlOnly)
 }
 
+const NARROW: [&str; 5] =
+    ["index_ticks", "perpetual_interest", "data_gaps", "quarantine", "instruments"];
 const NAMES: &[&str] = &[
     "BTC-PERPETUAL",
     "BTC-6OCT26-86000-C",

@@ -15,6 +15,8 @@ use super::*;
 use crate::SinkErrorKind;
 use crate::sample::Sample;
 
+mod cuts;
+
 /// The rows of every file that the manifest knows. Checks each file on the way: its columns, its
 /// order, its folder, its metadata, and what the manifest says of it.
 pub(crate) fn stored(disk: &Simulated) -> Vec<(&'static Table, RecordBatch)> {
