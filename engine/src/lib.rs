@@ -1,3 +1,4 @@
 //! Placeholder.
 
+pub mod tls;
 pub mod websocket;
