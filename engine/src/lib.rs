@@ -1,4 +1,5 @@
 //! Placeholder.
 
 pub mod tls;
+pub mod transport;
 pub mod websocket;
