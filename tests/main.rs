@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so best by stopping")]
 
+mod random;
+mod tls;
 mod websocket;

@@ -19,7 +19,8 @@ use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
-use frames::{Random, Stream};
+use crate::random::{Random, Seed};
+use frames::Stream;
 
 /// What either client told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,17 +266,6 @@ fn agrees(stream: &[u8], seed: u64, close_after: usize) -> String {
     }
     let name = format!("{fault:?}");
     name.split([' ', '{']).next().unwrap_or_default().to_owned()
-}
-
-/// Says which seed it was when a check panics.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the seed is {}", self.0);
-        }
-    }
 }
 
 #[test]
