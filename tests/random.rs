@@ -34,7 +34,7 @@ impl Random {
     /// A payload length, often beside a border of the encoding.
     pub(crate) fn length(&mut self) -> usize {
         match self.below(40) {
-            0 => self.pick(&[65_535, 65_536, 65_537, 69_999]),
+            0 => self.pick(&[65_535, 65_536, 70_000, 70_001]),
             1..=6 => self.pick(&[0, 1, 124, 125, 126, 127, 128]),
             7..=10 => self.below(3000),
             _ => self.below(30),
