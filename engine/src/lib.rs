@@ -21,4 +21,6 @@ pub mod selection;
 pub mod session;
 pub mod stop;
 pub mod subscriptions;
+pub mod tls;
+pub mod transport;
 pub mod websocket;

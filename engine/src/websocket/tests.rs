@@ -113,6 +113,8 @@ fn fragments_out_of_order() {
 #[test]
 fn text_must_be_utf8_and_fails_before_its_frame_ends() {
     let fault = "Utf8Invalid { bytes_valid: 2 }";
+    let second = "Utf8Invalid { bytes_valid: 0 }";
+    check(b"\x81\x02ab\x81\x01\xff", &["text ab", second], &["8 \\x03\\xef"]);
     check(b"\x81\x04ab\xffc", &[fault], &["8 \\x03\\xef"]);
     check(b"\x81\x7dab\xffc", &[fault], &["8 \\x03\\xef"]);
     check(b"\x81\x03ab\xce", &[fault], &["8 \\x03\\xef"]);
