@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The recorder: exchange bytes become batches.
+
+pub mod deribit;
