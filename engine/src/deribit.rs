@@ -3,7 +3,7 @@
 //! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
 //! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
 //! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
-//! `tally` counts everything that is not a row.
+//! `tally` counts everything that is not a row; [`instruments`] reads the list of instruments.
 //! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -14,6 +14,7 @@ mod depth;
 mod field;
 mod identities;
 mod index;
+pub mod instruments;
 mod levels;
 pub mod nesting;
 mod quarantine;
