@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod credits;
+pub mod deribit;
 pub mod dial;
 pub mod driver;
 pub mod duration;
