@@ -49,11 +49,11 @@ impl Feed {
                 return state.check().map(|()| Vec::new());
             }
             if state.tail.front().is_some_and(|oldest| oldest.position() <= after + 1) {
-                return Ok(from_tail(&state, after, bytes_max));
+                return Ok(read_tail(&state, after, bytes_max));
             }
             durable
         };
-        let read = self.from_segments(after, durable, bytes_max);
+        let read = self.read_segments(after, durable, bytes_max);
         if read.is_err() {
             self.cursor = None;
         }
@@ -154,7 +154,7 @@ impl Feed {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn from_segments(
+    fn read_segments(
         &mut self,
         after: u64,
         durable: u64,
@@ -212,7 +212,7 @@ impl Clone for Feed {
     }
 }
 
-fn from_tail(state: &State, after: u64, bytes_max: usize) -> Vec<Arc<Batch>> {
+fn read_tail(state: &State, after: u64, bytes_max: usize) -> Vec<Arc<Batch>> {
     let mut bytes = 0;
     let durable = state.synced.position;
     let new = state.tail.iter().skip_while(|batch| batch.position() <= after);
