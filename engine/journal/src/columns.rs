@@ -1,7 +1,7 @@
 //! Batches to bytes and back: Arrow IPC messages, lz4, without schema and without `sequence`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_buffer::Buffer;
@@ -92,7 +92,7 @@ impl Encoder {
 
     fn schema_of(&mut self, table: &'static Table) -> SchemaRef {
         let schema = self.schemas.entry(table.name).or_insert_with(|| {
-            let fields = table.arrow().fields().clone();
+            let fields = today(table).fields().clone();
             let kept = fields.iter().enumerate().filter(|(index, _)| *index != Table::SEQUENCE);
             let kept: Vec<_> = kept.map(|(_, field)| Arc::clone(field)).collect();
             let name = HashMap::from([(TABLE_KEY.to_owned(), table.name.to_owned())]);
@@ -124,7 +124,7 @@ impl Stored {
     }
 
     fn fit(table: &'static Table, stored: SchemaRef) -> Result<Self, Misfit> {
-        let today = table.arrow();
+        let today = today(table);
         let mut places = Vec::with_capacity(today.fields().len());
         for (index, field) in today.fields().iter().enumerate() {
             let place = stored.fields().iter().position(|old| old.name() == field.name());
@@ -221,6 +221,13 @@ impl Messages {
         self.0 = self.0.slice(body_from + body_bytes);
         Ok(Some((metadata, body)))
     }
+}
+
+/// The table's schema, made once.
+fn today(table: &'static Table) -> SchemaRef {
+    static SCHEMAS: LazyLock<HashMap<&str, SchemaRef>> =
+        LazyLock::new(|| tables::ALL.iter().map(|table| (table.name, table.arrow())).collect());
+    SCHEMAS.get(table.name).map_or_else(|| table.arrow(), Arc::clone)
 }
 
 fn parse(metadata: &Buffer) -> Result<Message<'_>, Misfit> {

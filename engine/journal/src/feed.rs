@@ -49,11 +49,11 @@ impl Feed {
                 return state.check().map(|()| Vec::new());
             }
             if state.tail.front().is_some_and(|oldest| oldest.position() <= after + 1) {
-                return Ok(from_tail(&state, after, bytes_max));
+                return Ok(read_tail(&state, after, bytes_max));
             }
             durable
         };
-        let read = self.from_segments(after, durable, bytes_max);
+        let read = self.read_segments(after, durable, bytes_max);
         if read.is_err() {
             self.cursor = None;
         }
@@ -64,6 +64,12 @@ impl Feed {
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.ledger.state().synced.position
+    }
+
+    /// The oldest position kept, or the next one when nothing is: where a new sink begins.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.ledger.state().segments.front().map_or(1, |first| first.first_position)
     }
 
     /// Whether the appender is gone and nothing durable follows `after`.
@@ -154,7 +160,7 @@ impl Feed {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn from_segments(
+    fn read_segments(
         &mut self,
         after: u64,
         durable: u64,
@@ -212,7 +218,7 @@ impl Clone for Feed {
     }
 }
 
-fn from_tail(state: &State, after: u64, bytes_max: usize) -> Vec<Arc<Batch>> {
+fn read_tail(state: &State, after: u64, bytes_max: usize) -> Vec<Arc<Batch>> {
     let mut bytes = 0;
     let durable = state.synced.position;
     let new = state.tail.iter().skip_while(|batch| batch.position() <= after);

@@ -99,7 +99,7 @@ impl Frame {
         front.get_mut(..4)?.copy_from_slice(&MAGIC);
         front.get_mut(4..8)?.copy_from_slice(&crc.to_le_bytes());
         front.get_mut(GUARDED_FROM..)?.copy_from_slice(&guarded);
-        self.0.resize(padded(self.0.len()), 0);
+        self.0.resize(self.0.len().next_multiple_of(8), 0);
         Some(&self.0)
     }
 }
@@ -128,11 +128,6 @@ impl RawHead {
     /// Bytes of payload that follow, if the head is to be believed.
     pub(crate) fn payload_bytes(&self) -> usize {
         self.payload_bytes as usize
-    }
-
-    /// Bytes of the whole record, if the head is to be believed.
-    pub(crate) fn record_bytes(&self) -> u64 {
-        padded(Head::BYTES + self.payload_bytes()) as u64
     }
 
     /// The kind, if the head is to be believed.
@@ -171,9 +166,9 @@ impl Kind {
     }
 }
 
-/// The next multiple of eight.
-fn padded(bytes: usize) -> usize {
-    bytes.next_multiple_of(8)
+/// Bytes of a whole record with so much payload.
+pub(crate) fn bytes(payload_bytes: usize) -> u64 {
+    (Head::BYTES + payload_bytes).next_multiple_of(8) as u64
 }
 
 fn checksum(salt: u32, offset: u64, guarded: &[u8], payload: &[u8]) -> u32 {

@@ -5,6 +5,7 @@ use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use schema::Batch;
+use serde::de::DeserializeOwned;
 
 use crate::columns::{Misfit, Stored};
 use crate::disk::{Disk, Source};
@@ -84,10 +85,7 @@ impl Scanner {
     pub(crate) fn next(&mut self) -> Result<Found, JournalError> {
         let found = self.read(self.offset);
         let found = found.map_err(|error| JournalError::io("read", &self.path, error))?;
-        let (raw, head, payload) = match found {
-            Ok(found) => found,
-            Err(nothing) => return Ok(nothing),
-        };
+        let Found::Record(head, payload) = found else { return Ok(found) };
         self.follow(&head)?;
         if head.kind == Kind::Schema {
             let stored = match Stored::read(&payload) {
@@ -97,7 +95,7 @@ impl Scanner {
             };
             self.tables.insert(head.table, stored);
         }
-        self.offset += raw.record_bytes();
+        self.offset += record::bytes(payload.len());
         Ok(Found::Record(head, payload))
     }
 
@@ -113,6 +111,11 @@ impl Scanner {
         self.position = head.position;
         self.sequence += i64::from(head.rows);
         Ok(())
+    }
+
+    /// The note in a record that [`next`](Self::next) returned.
+    pub(crate) fn note<T: DeserializeOwned>(&self, payload: &[u8]) -> Result<T, JournalError> {
+        serde_json::from_slice(payload).map_err(|error| self.damaged(error.to_string()))
     }
 
     /// The batch in a record that [`next`](Self::next) returned.
@@ -179,35 +182,35 @@ impl Scanner {
         if read_up_to(&mut *self.source, offset, &mut front)? < front.len() {
             return Ok(None);
         }
-        let Some(raw) = RawHead::decode(&front).filter(|raw| raw.kind() == Kind::Watermark) else {
+        // Anything else may be long: it is not worth reading whole.
+        if !RawHead::decode(&front).is_some_and(|raw| raw.kind() == Kind::Watermark) {
             return Ok(None);
-        };
-        let Ok((_, _, payload)) = self.read(offset)? else { return Ok(None) };
-        debug_assert_eq!(payload.len(), raw.payload_bytes());
+        }
+        let Found::Record(_, payload) = self.read(offset)? else { return Ok(None) };
         Ok(serde_json::from_slice::<WatermarkNote>(&payload).ok().map(|note| note.bytes))
     }
 
-    fn read(&mut self, offset: u64) -> io::Result<Result<(RawHead, Head, Vec<u8>), Found>> {
+    fn read(&mut self, offset: u64) -> io::Result<Found> {
         let left = Source::bytes(&*self.source)?.saturating_sub(offset);
         if left == 0 {
-            return Ok(Err(Found::End));
+            return Ok(Found::End);
         }
         let mut front = [0; Head::BYTES];
         if read_up_to(&mut *self.source, offset, &mut front)? < front.len() {
-            return Ok(Err(Found::Bad("the head of a record is cut")));
+            return Ok(Found::Bad("the head of a record is cut"));
         }
         let Some(raw) = RawHead::decode(&front) else {
-            return Ok(Err(Found::Bad("no record begins here")));
+            return Ok(Found::Bad("no record begins here"));
         };
-        if raw.record_bytes() > left {
-            return Ok(Err(Found::Bad("a record is cut")));
+        if record::bytes(raw.payload_bytes()) > left {
+            return Ok(Found::Bad("a record is cut"));
         }
         let mut payload = vec![0; raw.payload_bytes()];
         self.source.read_exact(&mut payload)?;
-        match raw.check(self.salt, offset, &payload) {
-            Some(head) => Ok(Ok((raw, head, payload))),
-            None => Ok(Err(Found::Bad("the checksum of a record is wrong"))),
-        }
+        Ok(match raw.check(self.salt, offset, &payload) {
+            Some(head) => Found::Record(head, payload),
+            None => Found::Bad("the checksum of a record is wrong"),
+        })
     }
 }
 
@@ -234,3 +237,57 @@ fn read_up_to(source: &mut dyn Source, offset: u64, into: &mut [u8]) -> io::Resu
 
 /// Bytes looked at together in the search for watermarks; a multiple of eight.
 const WINDOW_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use schema::Micros;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::disk::Simulated;
+    use crate::record::Frame;
+
+    /// What a scanner makes of a segment from position 5, sequence 40, whose records have these
+    /// heads: kind, position, sequence, rows.
+    fn check(records: &[(Kind, u64, i64, u32)]) -> Result<usize, JournalError> {
+        let header = Header {
+            journal: Uuid::nil(),
+            number: 1,
+            first_position: 5,
+            first_sequence: 40,
+            created: Micros(0),
+            opened_before: 0,
+        };
+        let (mut bytes, salt) = header.encode();
+        for &(kind, position, sequence, rows) in records {
+            let head = Head { rows, ..Head::note(kind, 0, position, sequence) };
+            let mut frame = Frame::default();
+            frame.begin().push(7);
+            bytes.extend_from_slice(frame.seal(&head, salt, bytes.len() as u64).unwrap());
+        }
+        let disk = Simulated::new(1);
+        disk.plant(Path::new("/s"), &bytes);
+        let mut scanner = Scanner::open(&disk, Path::new("/s")).unwrap();
+        let mut read = 0;
+        while let Found::Record(..) = scanner.next()? {
+            read += 1;
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn positions_and_sequences_are_contiguous() {
+        use Kind::{Batch, Shard};
+        let first = (Batch, 5, 40, 3);
+        assert_eq!(check(&[first, (Shard, 5, 43, 0), (Batch, 6, 43, 1)]).unwrap(), 3);
+        for second in [(Batch, 7, 43, 1), (Batch, 5, 43, 1), (Batch, 6, 44, 1), (Batch, 6, 42, 1)] {
+            let error = check(&[first, second]).unwrap_err();
+            assert!(error.to_string().contains("are due"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_came_later_is_passed_over() {
+        assert_eq!(check(&[(Kind::Later(77), 4, 40, 0), (Kind::Batch, 5, 40, 1)]).unwrap(), 2);
+    }
+}

@@ -35,6 +35,8 @@ struct History {
     clock: i64,
     /// Every batch handed in and not known to be lost, by position.
     batches: BTreeMap<u64, Arc<Batch>>,
+    /// By instant that `through` was told: the last position handed in before.
+    told: BTreeMap<i64, u64>,
     /// Up to here the journal said that it is durable.
     durable: u64,
     /// What a sink was offered.
@@ -62,9 +64,10 @@ impl History {
             keep: Duration::from_micros(dice.below(40)),
             ..Options::default()
         };
-        let (batches, sink) = (BTreeMap::new(), BTreeMap::new());
+        let (batches, told, sink) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let disk = Simulated::new(dice.next());
-        Self { dice, disk, options, clock: 0, batches, durable: 0, sink, released: 0, torn: 0 }
+        let (clock, durable, released, torn) = (0, 0, 0, 0);
+        Self { dice, disk, options, clock, batches, told, durable, sink, released, torn }
     }
 
     fn run(mut self) -> u64 {
@@ -129,6 +132,8 @@ impl History {
         }
         if let Some(watermark) = journal.recovery.watermark {
             assert!(watermark.position <= position);
+            let told = self.told.get(&watermark.through.0).copied().unwrap_or(0);
+            assert!(position >= told, "the watermark covers {told} of which {position} are left");
         }
         self.durable = position;
         self.check_rows(&mut journal)?;
@@ -186,7 +191,11 @@ impl History {
                 5 => {
                     self.durable = journal.syncer.sync()?.position;
                 }
-                6 => journal.appender.through(rows::at(self.clock).utc).or_else(full)?,
+                6 => {
+                    let at = rows::at(self.clock).utc;
+                    self.told.insert(at.0, journal.appender.next_position() - 1);
+                    journal.appender.through(at).or_else(full)?;
+                }
                 7 => {
                     let channels = vec![format!("channel {}", self.dice.below(3))];
                     let at = rows::at(self.clock).utc;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use schema::tables::{
     BookChange, CollectorStatus, DataGap, IndexTick, InstrumentRow, LifecycleEvent,
     OptionOrderbookDepth, OptionQuote, OptionTrade, PerpetualInterest, PerpetualOrderbookDepth,
-    PerpetualQuote, PerpetualTrade, Quarantined, Rows,
+    PerpetualQuote, PerpetualTrade, Quarantined,
 };
-use schema::{Draft, Micros, Now, Origin};
+use schema::{Builder, Draft, Micros, Now, Origin};
 
 /// Seeded numbers (splitmix64).
 #[derive(Debug)]
@@ -92,22 +92,15 @@ macro_rules! tables {
 
         /// A draft of the `table`-th table with `rows` rows, texts drawn from `texts`.
         pub(crate) fn draft(table: u64, rows: u64, dice: &mut Dice, texts: &[String]) -> Draft {
-            let mut all = Rows::default();
-            let names = [$(stringify!($table)),+];
-            let name = names[usize::try_from(table).unwrap()];
-            for _ in 0..rows {
-                $(if name == stringify!($table) {
-                    all.$table.push(&$Row { $($column: Filled::filled(dice, texts)),+ });
-                })+
-            }
-            let origin = Origin {
-                reader: u16::try_from(dice.below(4)).unwrap(),
-                read_coalesce_us: u32::try_from(dice.below(10_000)).unwrap(),
-            };
-            let mut drafts = Vec::new();
-            all.take_from(1, origin, |draft| drafts.push(draft));
-            assert_eq!(drafts.len(), 1);
-            drafts.remove(0)
+            let mut at = 0..TABLES;
+            $(if at.next() == Some(table) {
+                let mut builder = Builder::<$Row<'static>>::default();
+                for _ in 0..rows {
+                    builder.push(&$Row { $($column: Filled::filled(dice, texts)),+ });
+                }
+                return builder.take(origin(dice)).unwrap();
+            })+
+            panic!("there is no table {table}");
         }
     };
 }
@@ -170,6 +163,13 @@ tables! {
     collector_status: CollectorStatus {
         timestamp received_at collector_id status ticks_per_sec active_subscriptions
         buffer_usage_pct last_error started_at restarts errors_total rss_bytes
+    }
+}
+
+fn origin(dice: &mut Dice) -> Origin {
+    Origin {
+        reader: u16::try_from(dice.below(4)).unwrap(),
+        read_coalesce_us: u32::try_from(dice.below(10_000)).unwrap(),
     }
 }
 

@@ -162,7 +162,7 @@ fn an_unborn_segment_is_removed_and_reported() {
     let unborn = files(&disk).remove(0).with_file_name("000002.new");
     disk.plant(&unborn, b"garbage");
     let journal = reopen(&disk).unwrap();
-    assert_eq!(journal.recovery.removed, [unborn.clone()]);
+    assert_eq!(journal.recovery.removed, std::slice::from_ref(&unborn));
     assert!(disk.bytes(&unborn).is_none());
     assert_eq!(journal.recovery.position, 2);
 }
