@@ -1,0 +1,2 @@
+//! Every test that needs more than one room, in one binary so that it links once.
+mod tidy;
