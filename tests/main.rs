@@ -1,2 +1,3 @@
 //! Every test that needs more than one room, in one binary so that it links once.
+mod command;
 mod tidy;
