@@ -1,3 +1,4 @@
 //! Every test that needs more than one room, in one binary so that it links once.
 mod command;
+mod refusal;
 mod tidy;
