@@ -1,4 +1,5 @@
 //! Every test that needs more than one room, in one binary so that it links once.
 mod command;
+mod licences;
 mod refusal;
 mod tidy;
