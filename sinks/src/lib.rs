@@ -1,5 +1,13 @@
 //! Where batches go.
 
+#[cfg(test)]
+mod contract;
+mod memory;
+pub mod parquet;
+#[cfg(test)]
+mod sample;
 mod sink;
 
+pub use self::parquet::Parquet;
+pub use memory::Memory;
 pub use sink::{Accepted, Position, Sink, SinkError, SinkErrorKind};

@@ -9,7 +9,9 @@ use schema::{Batch, Now};
 /// A place where batches go.
 ///
 /// A sink owns its thread, so it may block. It is called from that thread only, with the journal's
-/// records in the order of their positions, none left out and none twice.
+/// records in the order of their positions, none left out and none twice. Only the first record
+/// after `open` may lie further on than the position asked for, when the journal has forgotten
+/// what is between; the caller names that gap.
 pub trait Sink: Send {
     /// The name in the configuration, in `DATA/sinks/NAME` and in messages.
     fn name(&self) -> &str;

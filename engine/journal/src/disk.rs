@@ -1,6 +1,6 @@
 //! The only door to the disk: everything that must survive goes through a [`Disk`].
 //!
-//! Two doors exist: `System` is the machine's disk, `Simulated` loses whatever a power cut may
+//! Two doors exist: [`System`] is the machine's disk, [`Simulated`] loses whatever a power cut may
 //! lose. Journal and sinks are written against the trait, so that a test can cut the power at any
 //! call.
 
@@ -8,6 +8,12 @@ use std::fmt;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod simulated;
+mod system;
+
+pub use simulated::Simulated;
+pub use system::System;
 
 /// A file system, as far as the journal and the sinks need one. Shared between threads.
 ///

@@ -1,0 +1,161 @@
+//! Power cuts, kills and failing disks, at random calls of the disk.
+//!
+//! The oracle: a position once reported is never taken back; the files that the manifest knows
+//! hold every row up to the position once and no other row; after opening, no other file is there.
+
+use super::*;
+use crate::contract::{Rows, add, rows};
+
+/// One journal on its way through processes that die.
+struct Story {
+    sample: Sample,
+    disk: Simulated,
+    batches: Vec<Arc<Batch>>,
+    /// The greatest position that a sink reported as durable.
+    promised: u64,
+}
+
+/// How a process ended.
+enum End {
+    /// Everything was stored.
+    Closed,
+    /// The power is off.
+    Dark,
+    /// The process was killed; the disk goes on.
+    Killed,
+}
+
+impl Story {
+    fn new(seed: u64) -> Self {
+        let mut sample = Sample::new(seed);
+        let count = 1 + sample.below(14);
+        let batches = sample.batches(count);
+        Self { sample, disk: Simulated::new(seed), batches, promised: 0 }
+    }
+
+    fn run(mut self) {
+        for _ in 0..1 + self.sample.below(3) {
+            let reach = 1 << (1 + self.sample.below(9));
+            let calls = 1 + self.sample.below(reach) as u64;
+            match self.sample.below(4) {
+                0 => self.disk.fail_sync(1 + self.sample.below(24) as u64),
+                1 => self.disk.fail_write(1 + self.sample.below(120) as u64),
+                2 => self.disk.set_room(Some(self.sample.below(20_000) as u64)),
+                _ => {}
+            }
+            self.disk.off_after(calls);
+            match self.life() {
+                End::Dark => self.disk = self.disk.cut(),
+                End::Killed | End::Closed => self.disk.off_after(u64::MAX),
+            }
+            self.disk.set_room(None);
+            if self.sample.below(2) == 0 {
+                self.look();
+            }
+        }
+        self.look();
+        self.disk.fail_sync(u64::MAX);
+        self.disk.fail_write(u64::MAX);
+        assert!(matches!(self.life_to(None), End::Closed));
+        assert_eq!(self.promised, self.batches.len() as u64);
+        self.look();
+    }
+
+    /// One process, from its start to its end.
+    fn life(&mut self) -> End {
+        let killed_after = self.sample.below(60);
+        self.life_to(Some(killed_after))
+    }
+
+    fn life_to(&mut self, mut steps: Option<usize>) -> End {
+        let options = Options { age_max: Duration::from_secs(5), bytes_max: 12_000 };
+        let mut sink = Parquet::new(Arc::new(self.disk.clone()), Path::new(DATA), options);
+        let mut position = None;
+        for second in 0.. {
+            if let Some(left) = &mut steps {
+                if *left == 0 {
+                    return End::Killed;
+                }
+                *left -= 1;
+            }
+            let step = match position {
+                None => sink.open("j").inspect(|Position(at)| position = Some(*at)),
+                Some(at) if at == self.batches.len() as u64 => {
+                    let closed = sink.close();
+                    if let Ok(Position(durable)) = closed {
+                        assert_eq!(durable, at);
+                        self.promised = durable;
+                        return End::Closed;
+                    }
+                    closed
+                }
+                Some(at) => self.feed(&mut sink, at, second).map(|(accepted, durable)| {
+                    position = Some(accepted);
+                    durable
+                }),
+            };
+            match step {
+                Ok(Position(durable)) => {
+                    assert!(durable >= self.promised, "a position was taken back");
+                    self.promised = durable;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind, SinkErrorKind::Retry, "{error}");
+                    if self.disk.list(Path::new(DATA)).is_err() {
+                        return End::Dark;
+                    }
+                    self.disk.set_room(None);
+                    position = None;
+                }
+            }
+        }
+        unreachable!("a life ends")
+    }
+
+    fn feed(
+        &mut self,
+        sink: &mut Parquet,
+        from: u64,
+        second: u64,
+    ) -> Result<(u64, Position), crate::SinkError> {
+        let rest = &self.batches[from as usize..];
+        let some = self.sample.below(4).min(rest.len());
+        let accepted = sink.write(&rest[..some])?;
+        let now = Now { monotonic: Duration::from_secs(second), ..Now::default() };
+        Ok((accepted.0, sink.flush(now)?))
+    }
+
+    /// Opens the sink with the power on, and compares the disk with what was fed.
+    fn look(&self) {
+        let disk = &self.disk;
+        disk.off_after(u64::MAX);
+        disk.fail_sync(u64::MAX);
+        disk.fail_write(u64::MAX);
+        let Position(position) = sink(disk).open("j").unwrap();
+        assert!(position >= self.promised, "{position} after {} was promised", self.promised);
+        let root = Path::new(DATA).join(NAME);
+        let known: BTreeSet<PathBuf> = entries(disk)
+            .iter()
+            .flat_map(|entry| &entry.files)
+            .map(|f| root.join(&f.path))
+            .collect();
+        assert_eq!(files(disk), known, "a glob finds what the manifest knows");
+        let mut found = Rows::new();
+        for (table, columns) in stored(disk) {
+            add(&mut found, table, columns.columns());
+        }
+        let expected = rows(&self.batches[..position as usize]);
+        assert!(found == expected, "{} rows of {} are as fed", found.len(), expected.len());
+    }
+}
+
+#[test]
+fn a_thousand_power_cuts() {
+    for seed in 0..1_000 {
+        let run = std::panic::AssertUnwindSafe(|| Story::new(seed).run());
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
