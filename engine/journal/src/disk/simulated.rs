@@ -156,6 +156,15 @@ impl Simulated {
         self.state().room = bytes;
     }
 
+    /// Takes back every failure that was ordered and has not happened.
+    pub fn calm(&self) {
+        let mut state = self.state();
+        state.off_at = None;
+        state.room = None;
+        state.writes = Countdown::default();
+        state.syncs = Countdown::default();
+    }
+
     /// Calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
