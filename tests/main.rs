@@ -1,7 +1,13 @@
-//! Tests of the whole program and of its rooms against other people's code, in one binary.
+//! Every test that needs more than one room, and those that meet other people's code, in one
+//! binary so that it links once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so best by stopping")]
 
+mod captures;
+mod command;
+mod licences;
 mod random;
+mod refusal;
+mod tidy;
 mod tls;
 mod websocket;

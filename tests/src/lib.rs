@@ -1,1 +1,9 @@
-//! What whole-program tests share.
+//! What whole-program tests share: parts of the machine, skips that show, guarded processes.
+
+mod machine;
+mod running;
+mod skips;
+
+pub use machine::{binary, free_port, python, root, shared};
+pub use running::Running;
+pub use skips::{heavy, skip};
