@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so best by stopping")]
 
-mod captures;
 mod command;
+mod kills;
 mod licences;
+mod market;
 mod random;
+mod recording;
 mod refusal;
+mod refusals;
 mod tidy;
 mod tls;
 mod websocket;

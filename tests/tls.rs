@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
-use tapedeck::tls::{Roots, Tls, TlsError, client_config};
+use tapedeck::tls::{Roots, Tls, TlsError, Trust};
 use tapedeck::transport::Transport;
 use tapedeck::websocket::{Client, Event, Limits, Request};
 use tempfile::TempDir;
@@ -130,7 +130,7 @@ fn carry(
 #[test]
 fn data_flows_both_ways_in_any_chunks() {
     let authority = Authority::new("ours");
-    let (config, roots) = client_config(Some(&authority.file())).unwrap();
+    let Trust { config, roots, .. } = Trust::of(Some(&authority.file())).unwrap();
     assert_eq!(roots, Roots::File { path: authority.file(), certificates: 1 });
     for seed in 0..60 {
         let mut random = Random(seed);
@@ -166,7 +166,7 @@ fn data_flows_both_ways_in_any_chunks() {
 /// that authority; the server must have been told.
 #[track_caller]
 fn check_refused(trusted: &Authority, server: ServerConnection, host: &str, expected: &str) {
-    let (config, _) = client_config(Some(&trusted.file())).unwrap();
+    let config = Trust::of(Some(&trusted.file())).unwrap().config;
     let mut server = Server::new(server);
     let mut tls = Tls::new(config, host).unwrap();
     tls.send(b"secret").unwrap();
@@ -220,7 +220,7 @@ fn certificates_that_are_refused() {
 #[test]
 fn addresses_have_certificates_too_and_ports_are_no_part_of_a_host() {
     let authority = Authority::new("ours");
-    let (config, _) = client_config(Some(&authority.file())).unwrap();
+    let config = Trust::of(Some(&authority.file())).unwrap().config;
     let mut server = Server::new(authority.server("127.0.0.1", 2020, 2100));
     let mut tls = Tls::new(Arc::clone(&config), "127.0.0.1").unwrap();
     carry(&mut tls, &mut server, &mut Vec::new(), &mut Random(1)).unwrap();
@@ -231,7 +231,7 @@ fn addresses_have_certificates_too_and_ports_are_no_part_of_a_host() {
 
 #[test]
 fn a_server_without_tls_is_named() {
-    let (config, _) = client_config(None).unwrap();
+    let config = Trust::of(None).unwrap().config;
     let mut tls = Tls::new(config, "deck.example").unwrap();
     let error = tls.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n", &mut Vec::new()).unwrap_err();
     let error = error.to_string();
@@ -283,7 +283,7 @@ fn turn(transport: &mut Transport, client: &mut Client, arrived: &[u8]) -> Vec<S
 #[test]
 fn a_websocket_goes_over_either_transport() {
     let authority = Authority::new("ours");
-    let (config, _) = client_config(Some(&authority.file())).unwrap();
+    let config = Trust::of(Some(&authority.file())).unwrap().config;
     let request = Request::new("deck.example", "/ws").unwrap();
     let mut client = Client::new(&request, Limits::default(), 7);
     let mut transport = Transport::secure(config, "deck.example").unwrap();

@@ -30,3 +30,18 @@ mod wire;
 pub use decoder::{Decoder, Hole, LastIdentity, Limits};
 pub use refusal::Refusal;
 pub use tally::{Counts, Stored, Tally, Unknown};
+
+use schema::Now;
+use schema::tables::Rows;
+
+use crate::session::Decode;
+
+impl Decode for Decoder {
+    fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) {
+        self.decode(channel, data, now, rows);
+    }
+
+    fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows) {
+        self.quarantine(channel, reason, raw, now, rows);
+    }
+}

@@ -1,2 +1,54 @@
-//! Placeholder.
-fn main() {}
+//! The program: its commands, their flags, their exit codes.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{demo, inspect, record, simulate};
+
+/// Fast, and gives memory back: a recorder runs for years.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Records the whole options tape of a crypto derivatives exchange and loses nothing silently.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tapedeck",
+    version,
+    after_help = "Exit codes: 0 done, 2 usage or configuration, 3 exchange, 4 storage, \
+                  5 database, 6 the data folder is in use, 130 second signal."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record an exchange until the time is over or a signal comes.
+    Record(record::Flags),
+    /// Be an exchange: a simulated market, or the replay of a recording.
+    Simulate(simulate::Flags),
+    /// Simulate and record together, without a network, and say what was stored.
+    Demo(demo::Flags),
+    /// Say what a journal or a Parquet file holds: rows, time range, gaps, torn tails.
+    Inspect(inspect::Flags),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Record(flags) => record::run(&flags),
+        Command::Simulate(flags) => simulate::run(flags),
+        Command::Demo(flags) => demo::run(&flags),
+        Command::Inspect(flags) => inspect::run(&flags),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tapedeck: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -73,8 +73,12 @@ impl Recording {
 }
 
 impl Frames {
-    /// Keeps a copy of a frame, unless the writer is behind.
+    /// Keeps a copy of a frame that carries data, unless the writer is behind. Replies are not
+    /// kept: the answer to a login holds tokens.
     pub fn keep(&self, connection: u32, received_at: Micros, text: &[u8]) {
+        if !text.windows(CHANNEL.len()).any(|window| window == CHANNEL) {
+            return;
+        }
         let frame = Frame { received_at, connection, text: text.to_vec() };
         if self.sender.try_send(frame).is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
@@ -189,6 +193,8 @@ impl Write for Counted {
     }
 }
 
+/// What every notification has, and no reply.
+const CHANNEL: &[u8] = b"\"channel\"";
 const SUFFIX: &str = ".jsonl.zst";
 const FRAMES_WAITING_MAX: usize = 8_192;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -213,11 +219,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let recording = Recording::start(folder.path(), 1 << 20).unwrap();
         let frames = recording.frames();
-        frames.keep(3, Micros(17), "{\"a\": \"é\\n\"}".as_bytes());
+        frames.keep(3, Micros(17), "{\"channel\": \"é\\n\"}".as_bytes());
+        frames.keep(3, Micros(18), b"{\"result\": {\"access_token\": \"secret\"}}");
         drop(frames);
         assert_eq!(recording.finish().unwrap(), (1, 0));
         let line: serde_json::Value = serde_json::from_str(&lines(folder.path())[0]).unwrap();
-        let expected = json!({"received_at": 17, "connection": 3, "frame": "{\"a\": \"é\\n\"}"});
+        let expected =
+            json!({"received_at": 17, "connection": 3, "frame": "{\"channel\": \"é\\n\"}"});
         assert_eq!(line, expected);
     }
 

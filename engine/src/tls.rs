@@ -20,7 +20,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 pub use error::TlsError;
-pub use roots::{Roots, client_config};
+pub use roots::{Roots, Trust};
 
 /// The client's end of one TLS connection.
 pub struct Tls {

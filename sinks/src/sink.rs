@@ -12,7 +12,7 @@ use schema::{Batch, Now};
 /// records in the order of their positions, none left out and none twice. Only the first record
 /// after `open` may lie further on than the position asked for, when the journal has forgotten
 /// what is between; the caller names that gap.
-pub trait Sink: Send {
+pub trait Sink: Send + fmt::Debug {
     /// The name in the configuration, in `DATA/sinks/NAME` and in messages.
     fn name(&self) -> &str;
 

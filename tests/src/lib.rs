@@ -3,6 +3,8 @@
 mod machine;
 mod running;
 mod skips;
+pub mod tape;
+pub mod truth;
 
 pub use machine::{binary, free_port, python, root, shared};
 pub use running::Running;

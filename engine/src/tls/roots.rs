@@ -48,27 +48,47 @@ impl fmt::Display for Roots {
     }
 }
 
-/// What every connection shares: whom to trust and how to encrypt. With `ca_file` exactly its
-/// certificates are trusted; without it the system's, and the bundled ones if it has none.
-pub fn client_config(ca_file: Option<&Path>) -> Result<(Arc<ClientConfig>, Roots), TlsError> {
-    let (store, roots) = match ca_file {
-        Some(path) => from_file(path)?,
-        None => from_system().unwrap_or_else(bundled),
-    };
-    Ok((Arc::new(config(store)), roots))
+/// What every connection shares: whom to trust and how to encrypt.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// For connections that are encrypted here.
+    pub config: Arc<ClientConfig>,
+    /// The same authorities, for a library that makes its own configuration.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// Where they came from.
+    pub roots: Roots,
 }
 
-fn from_file(path: &Path) -> Result<(RootCertStore, Roots), TlsError> {
+impl Trust {
+    /// With `ca_file` exactly its certificates are trusted; without it the system's, and the
+    /// bundled ones if it has none.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn of(ca_file: Option<&Path>) -> Result<Self, TlsError> {
+        let (certificates, store, roots) = match ca_file {
+            Some(path) => from_file(path)?,
+            None => from_system().unwrap_or_else(bundled),
+        };
+        Ok(Self { config: Arc::new(config(store)), certificates, roots })
+    }
+}
+
+/// The certificates, as they are, as rustls has parsed them, and where they are from.
+type Found = (Vec<CertificateDer<'static>>, RootCertStore, Roots);
+
+fn from_file(path: &Path) -> Result<Found, TlsError> {
     let path = path.to_owned();
     let pem = match fs::read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(TlsError::CaUnreadable { path, source }),
     };
-    let mut store = RootCertStore::empty();
+    let (mut store, mut found) = (RootCertStore::empty(), Vec::new());
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| store.add(certificate).map_err(|error| error.to_string()));
+        let added = certificate.map_err(|error| error.to_string()).and_then(|certificate| {
+            found.push(certificate.clone());
+            store.add(certificate).map_err(|error| error.to_string())
+        });
         if let Err(what) = added {
             return Err(TlsError::CaInvalid { path, what });
         }
@@ -77,21 +97,22 @@ fn from_file(path: &Path) -> Result<(RootCertStore, Roots), TlsError> {
     if certificates == 0 {
         return Err(TlsError::CaEmpty { path });
     }
-    Ok((store, Roots::File { path, certificates }))
+    Ok((found, store, Roots::File { path, certificates }))
 }
 
 /// A store has certificates that nobody can parse; the others count.
-fn from_system() -> Option<(RootCertStore, Roots)> {
+fn from_system() -> Option<Found> {
     let mut store = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (certificates, _) = store.add_parsable_certificates(found.certs);
-    (certificates > 0).then_some((store, Roots::System { certificates }))
+    let found = rustls_native_certs::load_native_certs().certs;
+    let (certificates, _) = store.add_parsable_certificates(found.iter().cloned());
+    (certificates > 0).then_some((found, store, Roots::System { certificates }))
 }
 
-fn bundled() -> (RootCertStore, Roots) {
-    let store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let certificates = store.len();
-    (store, Roots::Bundled { certificates })
+fn bundled() -> Found {
+    let mut store = RootCertStore::empty();
+    let found = webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
+    let (certificates, _) = store.add_parsable_certificates(found.iter().cloned());
+    (found, store, Roots::Bundled { certificates })
 }
 
 #[expect(clippy::expect_used, reason = "no foreign byte decides it")]
@@ -110,14 +131,13 @@ mod tests {
 
     #[test]
     fn some_authorities_are_always_found() {
-        let (_, roots) = client_config(None).unwrap();
-        match roots {
+        match Trust::of(None).unwrap().roots {
             Roots::System { certificates } | Roots::Bundled { certificates } => {
                 assert!(certificates > 0);
             }
             Roots::File { .. } => panic!("no file was named"),
         }
-        let (_, Roots::Bundled { certificates }) = bundled() else { panic!("not bundled") };
+        let (_, _, Roots::Bundled { certificates }) = bundled() else { panic!("not bundled") };
         assert!(certificates > 50, "{certificates}");
     }
 
@@ -125,7 +145,7 @@ mod tests {
     fn check(content: &[u8], expected: &str) {
         let path = std::env::temp_dir().join(format!("tapedeck-roots-{}.pem", std::process::id()));
         fs::write(&path, content).unwrap();
-        let error = client_config(Some(&path)).unwrap_err().to_string();
+        let error = Trust::of(Some(&path)).unwrap_err().to_string();
         fs::remove_file(&path).unwrap();
         assert_eq!(error.replace(&path.display().to_string(), "FILE"), expected);
     }
@@ -139,7 +159,7 @@ mod tests {
         let pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         check(pem, sentence);
         let missing = Path::new("/does/not/exist.pem");
-        let error = client_config(Some(missing)).unwrap_err().to_string();
+        let error = Trust::of(Some(missing)).unwrap_err().to_string();
         assert!(error.starts_with("the CA file /does/not/exist.pem cannot be read: "), "{error}");
     }
 }

@@ -1,0 +1,6 @@
+//! The commands, one file each: flags to settings, settings to the engine, results to words.
+
+pub(crate) mod demo;
+pub(crate) mod inspect;
+pub(crate) mod record;
+pub(crate) mod simulate;

@@ -1,0 +1,146 @@
+//! `tapedeck record`: record an exchange.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use tapedeck::config::{self, Class, Config, Interval, LogFormat};
+use tapedeck::failure::{Failure, FailureKind};
+use tapedeck::progress::Progress;
+use tapedeck::recorder::{Channels, Recorder, Wishes};
+use tapedeck::stop::Stop;
+use tapedeck::{duration, logging};
+
+/// Flags of `tapedeck record`. Each lies over the configuration's key of the same meaning.
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// The configuration (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The exchange's websocket [default: wss://www.deribit.com/ws/api/v2].
+    #[arg(long, value_name = "WS_URL")]
+    exchange_url: Option<String>,
+    /// Where everything is kept [default: ./data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Whose instruments are recorded [default: BTC,ETH].
+    #[arg(long, value_delimiter = ',')]
+    currency: Vec<String>,
+    /// Record only this instrument; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    instrument: Vec<String>,
+    /// Which classes of channel [default: ticker,trades,perpetual,index].
+    #[arg(long, value_delimiter = ',')]
+    channels: Vec<Class>,
+    /// Record exactly these channels: a file with one a line, a recording, or an http address.
+    #[arg(long, value_name = "URL|FILE")]
+    channels_from: Option<String>,
+    /// How often a channel may speak [default: 100ms]. raw needs credentials: DERIBIT_CLIENT_ID and
+    /// DERIBIT_CLIENT_SECRET, or files named by …_FILE.
+    #[arg(long)]
+    interval: Option<Interval>,
+    /// Where batches go: parquet, memory [default: parquet].
+    #[arg(long, value_delimiter = ',', value_name = "SINK")]
+    sink: Vec<String>,
+    /// Reader threads, 1 to 64 [default: 1].
+    #[arg(long, value_name = "N")]
+    readers: Option<u16>,
+    /// Trust the certificates of this PEM file alone.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Also keep the verbatim frames, compressed, within this budget.
+    #[arg(long, value_name = "BYTES")]
+    raw_frames: Option<u64>,
+    /// End after this time.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    length: Option<Duration>,
+    /// The form of log lines [default: text].
+    #[arg(long, value_name = "FORM")]
+    log: Option<LogFormat>,
+}
+
+/// Records until the time is over, a signal comes or something fails for good.
+pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
+    let wishes = flags.wishes()?;
+    logging::start(&wishes.config.telemetry);
+    let stop = Stop::on_signals()
+        .map_err(|error| Failure::new(FailureKind::Usage, format_args!("no signals: {error}")))?;
+    let recorder = Recorder::start(wishes)?;
+    watch(&recorder, flags.length, &stop);
+    let account = recorder.end()?;
+    println!("{account}");
+    Ok(())
+}
+
+/// Shows progress until it is time to end.
+pub(crate) fn watch(recorder: &Recorder, length: Option<Duration>, stop: &Stop) {
+    let mut progress = Progress::new();
+    let started = Instant::now();
+    let over = || length.is_some_and(|length| started.elapsed() >= length);
+    while !stop.raised() && !recorder.troubled() && !over() {
+        progress.show(recorder);
+        std::thread::sleep(LOOK);
+    }
+    progress.end();
+}
+
+impl Flags {
+    fn wishes(&self) -> Result<Wishes, Failure> {
+        let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
+        let mut config = config::load(self.config.as_deref(), std::env::vars())
+            .map_err(|error| usage(&error))?;
+        let memory = self.lay_over(&mut config)?;
+        config.check().map_err(|error| usage(&error))?;
+        let channels = match &self.channels_from {
+            Some(place) => Channels::From(place.clone()),
+            None => Channels::Selected,
+        };
+        Ok(Wishes { config, channels, memory, raw_frames: self.raw_frames })
+    }
+
+    /// Lays the flags over the configuration; whether the memory sink is wished.
+    fn lay_over(&self, config: &mut Config) -> Result<bool, Failure> {
+        let exchange = &mut config.exchange;
+        exchange.url = self.exchange_url.clone().unwrap_or_else(|| exchange.url.clone());
+        exchange.interval = self.interval.unwrap_or(exchange.interval);
+        if !self.currency.is_empty() {
+            exchange.currencies = self.currency.iter().map(|name| name.to_uppercase()).collect();
+        }
+        if !self.instrument.is_empty() {
+            exchange.instruments.clone_from(&self.instrument);
+        }
+        if !self.channels.is_empty() {
+            exchange.channels.clone_from(&self.channels);
+        }
+        if let Some(readers) = self.readers {
+            exchange.readers = toml::Value::Integer(readers.into())
+                .try_into()
+                .map_err(|error| Failure::new(FailureKind::Usage, error))?;
+        }
+        if let Some(data) = &self.data {
+            config.journal.data.clone_from(data);
+        }
+        if self.ca_file.is_some() {
+            config.tls.ca_file.clone_from(&self.ca_file);
+        }
+        config.telemetry.log = self.log.unwrap_or(config.telemetry.log);
+        if self.sink.is_empty() {
+            return Ok(false);
+        }
+        config.sinks.parquet.enabled = false;
+        let mut memory = false;
+        for name in &self.sink {
+            match name.as_str() {
+                "parquet" => config.sinks.parquet.enabled = true,
+                "memory" => memory = true,
+                _ => {
+                    let sentence = format!("there is no sink {name:?}: use parquet or memory");
+                    return Err(Failure::new(FailureKind::Usage, sentence));
+                }
+            }
+        }
+        Ok(memory)
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(100);

@@ -1,0 +1,105 @@
+//! `tapedeck simulate`: be an exchange.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use exchange::{Clock, Config, Exchange, MarketConfig, ReplayConfig, Source};
+use tapedeck::failure::{Failure, FailureKind};
+use tapedeck::stop::Stop;
+
+/// Flags of `tapedeck simulate`.
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// Where to listen; port 0 takes a free one. The address is printed.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// The market's seed: the same seed makes the same market.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How many options are listed, BTC and ETH together.
+    #[arg(long, value_name = "N", default_value_t = 1_548)]
+    options: usize,
+    /// Messages a second, all channels together; 0 for the natural rate.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    rate: u32,
+    /// Replay a recording (a .jsonl or .jsonl.zst file, or a folder of them) instead of a market.
+    #[arg(long, value_name = "PATH")]
+    replay: Option<PathBuf>,
+    /// How fast exchange time runs.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    speed: f64,
+    /// Start exchange time here (2026-11-24T07:59:00Z) instead of now.
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    clock: Option<i64>,
+    /// Write everything that was sent to this file: the truth that a recording is compared with.
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+    /// Serve TLS with this certificate chain (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// End after this time.
+    #[arg(long = "for", value_name = "DURATION", value_parser = tapedeck::duration::parse)]
+    length: Option<Duration>,
+}
+
+/// Serves until the time is over or a signal comes.
+pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
+    let stop = Stop::on_signals().map_err(|error| usage(&error))?;
+    let tls = match (&flags.tls_cert, &flags.tls_key) {
+        (Some(cert), Some(key)) => {
+            Some(exchange::TlsIdentity { certificate_pem: read(cert)?, key_pem: read(key)? })
+        }
+        _ => None,
+    };
+    let clock = match flags.clock {
+        Some(start) => Clock::scaled(start, flags.speed),
+        None if flags.speed == 1.0 => Clock::system(),
+        None => Clock::scaled(Clock::system().now_us(), flags.speed),
+    };
+    let source = match flags.replay {
+        Some(path) => {
+            Source::Replay(ReplayConfig { path, speed: flags.speed, ..ReplayConfig::default() })
+        }
+        None => Source::Market(MarketConfig {
+            seed: flags.seed,
+            options: flags.options,
+            rate: flags.rate,
+            ..MarketConfig::default()
+        }),
+    };
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    let config =
+        Config { listen: flags.listen, tls, source, clock, truth: flags.truth, credentials: None };
+    let exchange = Exchange::start(config).map_err(|error| usage(&error))?;
+    println!("listening on {scheme}://{}/ws/api/v2", exchange.address());
+    let started = std::time::Instant::now();
+    while !stop.raised() && flags.length.is_none_or(|length| started.elapsed() < length) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let counts = exchange.counts();
+    exchange.stop();
+    println!("sent {} frames over {} connections", counts.frames, counts.connections_total);
+    match counts.failure {
+        Some(failure) => Err(Failure::new(FailureKind::Storage, failure)),
+        None => Ok(()),
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        Failure::new(FailureKind::Usage, format_args!("cannot read {}: {error}", path.display()))
+    })
+}
+
+/// An RFC 3339 instant as microseconds UTC.
+fn instant(text: &str) -> Result<i64, String> {
+    text.parse::<jiff::Timestamp>()
+        .map(jiff::Timestamp::as_microsecond)
+        .map_err(|_| format!("{text:?} is not an instant: write 2026-11-24T07:59:00Z"))
+}

@@ -1,0 +1,274 @@
+//! A recorder: everything that a configuration asks for, put together, started and ended.
+
+mod account;
+mod catalogue;
+mod secrets;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use journal::disk::{Disk, System};
+use journal::{Journal, Options, Recovery};
+use lifecycle::Plan;
+use schema::tables::Rows;
+use sinks::{Memory, Parquet, Sink};
+
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::config::{Config, Interval};
+use crate::deribit::{Decoder, LastIdentity};
+use crate::endpoint::Endpoint;
+use crate::failure::{Failure, FailureKind};
+use crate::lock::{Lock, LockError};
+use crate::metrics;
+use crate::pipeline::{Pipeline, Setup};
+use crate::reader::{LineSetup, Mailbox, ReaderSetup, Talk};
+use crate::recording::Recording;
+use crate::rpc::{Credentials, Settings};
+use crate::session::{Cause, CauseKind, Session};
+use crate::tls::Trust;
+pub use account::Account;
+use catalogue::Catalogue;
+
+/// What is to be recorded, and how.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    /// The configuration, flags laid over it.
+    pub config: Config,
+    /// Which channels.
+    pub channels: Channels,
+    /// Whether batches also go to memory, which forgets them: for measurements.
+    pub memory: bool,
+    /// Keep verbatim frames within so many bytes.
+    pub raw_frames: Option<u64>,
+}
+
+/// Where the list of channels comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// From the exchange's instruments, as the configuration selects.
+    Selected,
+    /// From a file or an http address.
+    From(String),
+}
+
+/// A recorder at work.
+#[derive(Debug)]
+pub struct Recorder {
+    pipeline: Pipeline,
+    recording: Option<Recording>,
+    data: PathBuf,
+    /// Held until the end: no other recorder may touch the folder.
+    _lock: Lock,
+}
+
+impl Recorder {
+    /// Checks everything that can be checked, then starts.
+    ///
+    /// # Errors
+    /// One sentence that names what is wrong and what to do; nothing runs then.
+    pub fn start(wishes: Wishes) -> Result<Self, Failure> {
+        let config = &wishes.config;
+        let clock = Clock::system();
+        let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
+        let endpoint = Endpoint::parse(&config.exchange.url).map_err(|error| usage(&error))?;
+        let credentials = secrets::credentials()?;
+        if config.exchange.interval == Interval::Raw && credentials.is_none() {
+            return Err(usage(&RAW_NEEDS_CREDENTIALS));
+        }
+        let trust = Trust::of(config.tls.ca_file.as_deref()).map_err(|error| usage(&error))?;
+        tracing::info!("trusting {}", trust.roots);
+        let data = config.journal.data.clone();
+        let lock = Lock::take(&data).map_err(|error| refused(&error))?;
+        let disk: Arc<dyn Disk> = Arc::new(System);
+        let journal = open_journal(config, &disk, &clock)?;
+        let mut rows = Rows::default();
+        let catalogue = Catalogue::ask(&wishes, &endpoint, &trust)?;
+        catalogue.push(clock.now(), &mut rows);
+        let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
+        let mut lines = lines(&plan, &endpoint, credentials.as_ref(), &journal.recovery);
+        if endpoint.tls {
+            lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
+        }
+        let recording = wishes
+            .raw_frames
+            .map(|budget| Recording::start(&data.join("raw"), budget))
+            .transpose()
+            .map_err(|error| {
+                let sentence = format!("cannot keep raw frames in {}: {error}", data.display());
+                Failure::new(FailureKind::Storage, sentence)
+            })?;
+        let setup = Setup {
+            journal,
+            sinks: sinks(&wishes, &disk),
+            queue_bytes_max: config.exchange.queue_bytes_max,
+            reader: ReaderSetup {
+                io: config.exchange.io,
+                read_coalesce: config.exchange.read_coalesce,
+                batch_age_max: config.exchange.batch_age_max,
+                pin: true,
+                frames: recording.as_ref().map(Recording::frames),
+            },
+            readers: config.exchange.readers.count(),
+            lines,
+            clock,
+        };
+        let pipeline = Pipeline::start(setup, &mut rows)?;
+        for reader in pipeline.readers() {
+            tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
+        }
+        let (connections, channels) = (pipeline.lines().len(), catalogue.channels());
+        tracing::info!(
+            "recording {channels} channels of {endpoint} over {connections} connections"
+        );
+        Ok(Self { pipeline, recording, data, _lock: lock })
+    }
+
+    /// The connections' numbers.
+    #[must_use]
+    pub fn lines(&self) -> &[Arc<metrics::Line>] {
+        self.pipeline.lines()
+    }
+
+    /// Rows that the readers have made.
+    #[must_use]
+    pub fn rows_received(&self) -> u64 {
+        self.lines().iter().map(|line| line.rows.get()).sum()
+    }
+
+    /// The journal's last durable record.
+    #[must_use]
+    pub fn durable_records(&self) -> u64 {
+        self.pipeline.kept().durable.get()
+    }
+
+    /// How full the queue between readers and journal is, percent.
+    #[must_use]
+    pub fn queue_usage_pct(&self) -> f64 {
+        self.pipeline.queue_usage_pct()
+    }
+
+    /// Whether something has failed for good: it is time to [`end`](Self::end).
+    #[must_use]
+    pub fn troubled(&self) -> bool {
+        self.pipeline.troubled()
+    }
+
+    /// Ends in order and gives the account.
+    ///
+    /// # Errors
+    /// What failed, with what is not stored where it should be.
+    pub fn end(self) -> Result<Account, Failure> {
+        let summary = self.pipeline.end()?;
+        let frames = match self.recording {
+            Some(recording) => Some(recording.finish().map_err(|error| {
+                let sentence = format!("the raw frames could not be kept: {error}");
+                Failure::new(FailureKind::Storage, sentence)
+            })?),
+            None => None,
+        };
+        Ok(Account::new(&summary, frames, &self.data))
+    }
+}
+
+fn refused(error: &LockError) -> Failure {
+    let kind = match error {
+        LockError::InUse { .. } => FailureKind::InUse,
+        LockError::Unwritable { .. } => FailureKind::Storage,
+    };
+    Failure::new(kind, error)
+}
+
+fn open_journal(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Result<Journal, Failure> {
+    let options = Options {
+        segment_bytes_max: config.journal.segment_bytes_max,
+        sync_interval: config.journal.sync_interval,
+        keep: config.journal.keep,
+        ..Options::default()
+    };
+    let folder = config.journal.data.join("journal");
+    let journal = journal::open(Arc::clone(disk), &folder, options, clock.now())
+        .map_err(|error| Failure::new(FailureKind::Storage, error))?;
+    let Recovery { opened_before, position, torn, .. } = &journal.recovery;
+    if let Some(torn) = torn {
+        let (segment, bytes) = (torn.segment.display(), torn.cut_bytes);
+        tracing::warn!("{segment}: a torn tail of {bytes} bytes was cut, it was never durable");
+    }
+    if *opened_before > 0 {
+        tracing::info!(records = position, restarts = opened_before, "the journal goes on");
+    }
+    Ok(journal)
+}
+
+fn sinks(wishes: &Wishes, disk: &Arc<dyn Disk>) -> Vec<Box<dyn Sink>> {
+    let config = &wishes.config;
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if config.sinks.parquet.enabled {
+        let options = sinks::parquet::Options {
+            age_max: config.sinks.parquet.file_age_max,
+            bytes_max: config.sinks.parquet.buffer_bytes_max,
+        };
+        sinks.push(Box::new(Parquet::new(Arc::clone(disk), &config.journal.data, options)));
+    }
+    if wishes.memory {
+        sinks.push(Box::new(Memory::new(0)));
+    }
+    sinks
+}
+
+/// One line for every shard that has something to listen to.
+fn lines(
+    plan: &Plan,
+    endpoint: &Endpoint,
+    credentials: Option<&Credentials>,
+    recovery: &Recovery,
+) -> Vec<LineSetup> {
+    let swaps: Vec<_> = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).collect();
+    let connections = swaps.len() as u64;
+    let number = |(connection, (shard, swap)): (u32, (Arc<str>, lifecycle::Swap))| {
+        let mut settings = Settings::new(Arc::clone(&shard), connections);
+        settings.credentials = credentials.cloned();
+        let mut session = Talk::new(settings, decoder(recovery));
+        if let Some(watermark) = recovery.watermark
+            && !recovery.resume.shards.is_empty()
+        {
+            let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
+            session.outage(watermark.through, cause);
+        }
+        let meters = metrics::Line::new(Arc::clone(&shard));
+        let mailbox = Mailbox::default();
+        mailbox.leave(swap);
+        let seed = secrets::entropy();
+        LineSetup {
+            shard,
+            connection,
+            endpoint: endpoint.clone(),
+            tls: None,
+            session,
+            backoff: Backoff::new(seed),
+            mailbox,
+            meters,
+            seed,
+        }
+    };
+    (0..).zip(swaps).map(number).collect()
+}
+
+/// A decoder that knows what was recorded last: what the exchange sends again is not new.
+fn decoder(recovery: &Recovery) -> Decoder {
+    let mut decoder = Decoder::new(crate::deribit::Limits::default());
+    for (instrument, last) in &recovery.resume.instruments {
+        let last = LastIdentity {
+            trade_seq: last.trade_seq,
+            change_id: last.change_id,
+            ticker: last.quote,
+        };
+        decoder.resume(instrument, last);
+    }
+    decoder
+}
+
+const RAW_NEEDS_CREDENTIALS: &str = "the interval raw needs credentials: set DERIBIT_CLIENT_ID and \
+    DERIBIT_CLIENT_SECRET (or DERIBIT_CLIENT_ID_FILE and DERIBIT_CLIENT_SECRET_FILE), or record \
+    with --interval 100ms";
+const RESTARTED: &str = "the recorder was not running";

@@ -1,0 +1,121 @@
+//! What there is to record: the exchange's instruments, or a list of channels.
+
+use lifecycle::Group;
+use schema::Now;
+use schema::tables::Rows;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Channels, Wishes};
+use crate::deribit::instruments::{self, Listed};
+use crate::endpoint::Endpoint;
+use crate::failure::{Failure, FailureKind};
+use crate::rest::Rest;
+use crate::selection::{self, Candidate, SelectionError};
+use crate::tls::Trust;
+
+/// The instruments that the exchange lists, and the channels of every group of shards.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    listed: Vec<Listed>,
+    pub(super) groups: Vec<Group>,
+}
+
+impl Catalogue {
+    /// Asks the exchange, and selects.
+    pub(super) fn ask(
+        wishes: &Wishes,
+        endpoint: &Endpoint,
+        trust: &Trust,
+    ) -> Result<Self, Failure> {
+        let config = &wishes.config;
+        let base = config.exchange.rest_url.clone().unwrap_or_else(|| endpoint.rest_base());
+        let rest = Rest::new(&base, &trust.certificates);
+        let (listed, groups) = match &wishes.channels {
+            Channels::Selected => {
+                let (listed, candidates) = instruments(&rest, &config.exchange.currencies)?;
+                (listed, selection::from_instruments(config, &candidates))
+            }
+            Channels::From(place) => {
+                let channels = selection::channels_in(&fetch(&rest, place)?);
+                // The list of channels decides; the instruments are only described, if they can be.
+                let listed = instruments(&rest, &["any".into()]);
+                let listed = listed.map(|(listed, _)| listed).unwrap_or_else(|failure| {
+                    tracing::warn!("instruments are not described: {failure}");
+                    Vec::new()
+                });
+                (listed, selection::from_channels(config, &channels))
+            }
+        };
+        let groups = groups.map_err(|error| Failure::new(kind(&error), error))?;
+        Ok(Self { listed, groups })
+    }
+
+    /// The instruments as rows of `instruments`.
+    pub(super) fn push(&self, now: Now, rows: &mut Rows) {
+        for listed in &self.listed {
+            listed.push(now.utc, now, rows);
+        }
+    }
+
+    /// How many channels are to be recorded.
+    pub(super) fn channels(&self) -> usize {
+        self.groups.iter().map(|group| group.channels.len()).sum()
+    }
+}
+
+/// Every open instrument of the currencies.
+fn instruments(
+    rest: &Rest,
+    currencies: &[String],
+) -> Result<(Vec<Listed>, Vec<Candidate>), Failure> {
+    let exchange = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Exchange, error);
+    let (mut all, mut candidates) = (Vec::new(), Vec::new());
+    for currency in currencies {
+        let question = format!("get_instruments?currency={currency}&expired=false");
+        let answer = rest.ask(&question).map_err(|error| exchange(&error))?;
+        let strange = |why: &dyn std::fmt::Display| {
+            exchange(&format_args!("the list of {currency} instruments is not understood: {why}"))
+        };
+        let result = result_of(&answer).map_err(|error| strange(&error))?;
+        let listing = instruments::parse(result.get()).map_err(|error| strange(&error))?;
+        for (name, refusal) in &listing.named {
+            tracing::warn!("the description of {name} is not understood: {refusal}");
+        }
+        candidates.extend(
+            listing
+                .listed
+                .iter()
+                .map(|listed| Candidate { name: listed.name.clone(), currency: currency.clone() }),
+        );
+        all.extend(listing.listed);
+    }
+    Ok((all, candidates))
+}
+
+/// The `result` of a JSON-RPC answer, as its text.
+fn result_of(answer: &str) -> serde_json::Result<&RawValue> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        result: &'a RawValue,
+    }
+    Ok(serde_json::from_str::<Answer<'_>>(answer)?.result)
+}
+
+fn fetch(rest: &Rest, place: &str) -> Result<String, Failure> {
+    if place.starts_with("http://") || place.starts_with("https://") {
+        return rest.get(place).map_err(|error| Failure::new(FailureKind::Exchange, error));
+    }
+    std::fs::read_to_string(place).map_err(|error| {
+        Failure::new(FailureKind::Usage, format_args!("cannot read channels from {place}: {error}"))
+    })
+}
+
+fn kind(error: &SelectionError) -> FailureKind {
+    match error {
+        SelectionError::Unknown { .. }
+        | SelectionError::Homeless { .. }
+        | SelectionError::Nothing => FailureKind::Usage,
+    }
+}

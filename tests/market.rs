@@ -1,0 +1,129 @@
+//! Two processes in a test: a simulated exchange and a recorder, over real sockets.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tapedeck_tests::Running;
+use tapedeck_tests::tape::Tape;
+use tapedeck_tests::truth::Truth;
+
+/// A simulated exchange at work, and a folder for what happens.
+pub(crate) struct Market {
+    /// Removed with the market.
+    pub(crate) folder: tempfile::TempDir,
+    exchange: Running,
+    /// Its websocket's address.
+    pub(crate) url: String,
+}
+
+impl Market {
+    /// Starts `tapedeck simulate` with these flags, and with a truth log.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = tapedeck(&["simulate", "--listen", "127.0.0.1:0"]);
+        command.args(flags).arg("--truth").arg(folder.path().join("truth.jsonl"));
+        let mut exchange = Running::start(&mut command);
+        let line = exchange.wait_for("listening on ", PATIENCE);
+        let url = line.rsplit(' ').next().expect("an address ends the line").to_owned();
+        Self { folder, exchange, url }
+    }
+
+    /// Where its recorder keeps everything.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A recorder of this exchange that is not started yet.
+    pub(crate) fn recorder(&self, flags: &[&str]) -> Command {
+        let mut command = tapedeck(&["record", "--exchange-url", &self.url, "--data"]);
+        command.arg(self.data()).args(flags);
+        command
+    }
+
+    /// Records with these flags to the end, which must be a good one: what was printed.
+    pub(crate) fn record(&self, flags: &[&str]) -> String {
+        let mut recorder = Running::start(&mut self.recorder(flags));
+        let status = recorder.wait(PATIENCE);
+        let output = recorder.output();
+        assert!(status.success(), "{status}\n{output}");
+        output
+    }
+
+    /// Ends the exchange and reads what it sent.
+    pub(crate) fn truth(&mut self) -> Truth {
+        self.exchange.terminate();
+        let _ = self.exchange.wait(PATIENCE);
+        Truth::read(&self.folder.path().join("truth.jsonl"))
+    }
+
+    /// Ends the exchange and compares: every row that was sent while the recorder listened is
+    /// stored once, nothing else is.
+    #[track_caller]
+    pub(crate) fn assert_complete(&mut self) -> Tape {
+        let (truth, tape) = (self.truth(), Tape::read(&self.data()));
+        let difference = truth.compare(&tape);
+        // What was sent after the recorder had hung up lies in the socket that it closed.
+        let lost: Vec<_> =
+            difference.missing.iter().filter(|sent| sent.at <= tape.newest_received).collect();
+        assert!(lost.is_empty(), "{} rows are missing, {:?} …", lost.len(), lost.first());
+        let surplus = &difference.surplus;
+        assert!(surplus.is_empty(), "{} rows too many, {:?} …", surplus.len(), surplus.first());
+        assert!(!tape.keys.is_empty(), "something was recorded");
+        tape
+    }
+
+    /// Ends the exchange and compares: nothing is stored twice or was never sent, and what is
+    /// missing was sent inside a gap that the recorder itself names.
+    #[track_caller]
+    pub(crate) fn assert_gaps_cover(&mut self) -> Tape {
+        let (truth, tape) = (self.truth(), Tape::read(&self.data()));
+        let difference = truth.compare(&tape);
+        let surplus = &difference.surplus;
+        assert!(surplus.is_empty(), "{} rows too many, {:?} …", surplus.len(), surplus.first());
+        let named = |at: i64| {
+            tape.gaps
+                .iter()
+                .any(|gap| gap.start - UNDER_WAY_US <= at && gap.end.is_none_or(|end| at <= end))
+        };
+        let lost: Vec<_> = difference
+            .missing
+            .iter()
+            .filter(|sent| sent.at <= tape.newest_received && !named(sent.at))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "{} of {} missing rows are in no gap, {:?} …; gaps {:?}",
+            lost.len(),
+            difference.missing.len(),
+            lost.first(),
+            tape.gaps
+        );
+        tape
+    }
+}
+
+/// A command of the program.
+pub(crate) fn tapedeck(arguments: &[&str]) -> Command {
+    let mut command = Command::new(tapedeck_tests::binary("tapedeck"));
+    command.args(arguments);
+    command
+}
+
+/// Runs a command of the program to its end: exit code, and all that it printed.
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String) {
+    let mut running = Running::start(command);
+    let status = running.wait(PATIENCE);
+    (status.code(), running.output())
+}
+
+/// The path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("a test's path is UTF-8")
+}
+
+/// A bound for everything that a test waits for: far beyond what it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a frame may be under way on loopback, between its log line and its reading: a gap
+/// begins with the last instant up to which everything that was *read* is kept.
+const UNDER_WAY_US: i64 = 500_000;

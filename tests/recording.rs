@@ -1,0 +1,99 @@
+//! The whole program over real sockets: what was sent is stored once.
+
+use std::process::Command;
+
+use tapedeck_tests::Running;
+
+use crate::market::{Market, PATIENCE, run, tapedeck, text};
+
+#[test]
+fn a_market_is_recorded_by_one_two_and_four_readers() {
+    for readers in ["1", "2", "4"] {
+        let mut market = Market::start(&["--options", "300", "--rate", "1500"]);
+        let output = market.record(&["--for", "6s", "--readers", readers]);
+        assert!(output.contains("option_quotes"), "{output}");
+        let tape = market.assert_complete();
+        assert!(tape.keys.len() > 1_000, "{} rows with {readers} readers", tape.keys.len());
+        assert!(tape.gaps.is_empty(), "{:?}", tape.gaps);
+    }
+}
+
+#[test]
+fn a_market_is_recorded_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate(folder.path());
+    let (cert, key) = (text(&cert), text(&key));
+    let mut market =
+        Market::start(&["--options", "40", "--rate", "500", "--tls-cert", cert, "--tls-key", key]);
+    market.url = market.url.replace("127.0.0.1", "localhost");
+    let (code, output) = run(&mut market.recorder(&["--for", "2s"]));
+    assert_eq!(code, Some(3), "a certificate that nobody vouches for is refused: {output}");
+    assert!(output.contains("certificate"), "{output}");
+    market.record(&["--for", "4s", "--ca-file", cert]);
+    market.assert_complete();
+}
+
+#[test]
+fn a_graceful_end_keeps_every_row() {
+    for signal in ["TERM", "INT"] {
+        let mut market = Market::start(&["--options", "100", "--rate", "1000"]);
+        let mut recorder = Running::start(&mut market.recorder(&[]));
+        let _ = recorder.wait_for("recording", PATIENCE);
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let pid = recorder.id().to_string();
+        Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
+        let status = recorder.wait(PATIENCE);
+        assert!(status.success(), "{signal}: {status}\n{}", recorder.output());
+        market.assert_complete();
+    }
+}
+
+#[test]
+fn a_second_start_goes_on_and_names_the_gap() {
+    let mut market = Market::start(&["--options", "60", "--rate", "600"]);
+    market.record(&["--for", "3s"]);
+    market.record(&["--for", "3s"]);
+    let tape = market.assert_gaps_cover();
+    assert!(tape.gaps.iter().any(|gap| gap.cause == "restart"), "{:?}", tape.gaps);
+}
+
+#[test]
+fn raw_frames_can_be_replayed() {
+    let mut market = Market::start(&["--options", "20", "--rate", "300"]);
+    market.record(&["--for", "4s", "--raw-frames", "10000000"]);
+    let first = market.assert_complete();
+    let raw = market.data().join("raw");
+    let mut replay = Market::start(&["--replay", text(&raw)]);
+    let channels = replay.url.replace("ws://", "http://").replace("/ws/api/v2", "/channels");
+    replay.record(&["--for", "8s", "--channels-from", &channels]);
+    let second = replay.assert_complete();
+    let (mut first, mut second) = (first.keys, second.keys);
+    first.sort();
+    second.sort();
+    assert_eq!(first.len(), second.len());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn the_demo_says_what_it_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("demo");
+    let (code, output) =
+        run(&mut tapedeck(&["demo", "--for", "4s", "--options", "50", "--data", text(&data)]));
+    assert_eq!(code, Some(0), "{output}");
+    for word in ["option_quotes", "read_parquet", text(&data)] {
+        assert!(output.contains(word), "{word} is missing: {output}");
+    }
+    let (code, output) = run(&mut tapedeck(&["inspect", text(&data)]));
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("option_quotes"), "{output}");
+}
+
+/// A certificate for localhost that signs itself, and its key.
+fn certificate(folder: &std::path::Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (cert, key)
+}

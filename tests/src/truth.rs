@@ -1,0 +1,134 @@
+//! What the simulated exchange sent, as the rows that a perfect recorder would have stored.
+//!
+//! Written against the wire alone (serde_json, field by field): nothing of the recorder's decoder
+//! is used, so that a mistake there cannot hide here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::tape::{Columns, Tape};
+
+/// A row that was sent, under the same key that [`Tape`] gives a stored row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sent {
+    /// The table, and every value of the row that the wire carried.
+    pub key: String,
+    /// When, µs UTC of the exchange.
+    pub at: i64,
+}
+
+/// Everything that was sent and must be stored, in the order of sending.
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// The rows.
+    pub rows: Vec<Sent>,
+    /// Frames that were read.
+    pub frames: usize,
+    newest_ticker: HashMap<String, String>,
+    trades: HashMap<String, ()>,
+}
+
+/// How a stored set differs from what was sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Sent, not stored.
+    pub missing: Vec<Sent>,
+    /// Stored more often than sent, or never sent.
+    pub surplus: Vec<String>,
+}
+
+impl Truth {
+    /// Reads a truth log. A last line that was cut by a kill of the simulator is passed over.
+    #[must_use]
+    pub fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).expect("the truth log is readable");
+        let mut truth = Self::default();
+        for line in text.lines() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            let Some(frame) = line["frame"].as_str() else { continue };
+            let at = line["sent_at"].as_i64().expect("a frame has its time");
+            truth.frame(frame, at);
+        }
+        truth
+    }
+
+    fn frame(&mut self, frame: &str, at: i64) {
+        let frame: Value = serde_json::from_str(frame).expect("a sent frame is JSON");
+        let params = &frame["params"];
+        let Some(channel) = params["channel"].as_str() else { return };
+        self.frames += 1;
+        let (class, data) = (channel.split('.').next().unwrap_or_default(), &params["data"]);
+        match class {
+            "ticker" => self.ticker(data, at),
+            "trades" => data.as_array().expect("trades are a list").iter().for_each(|trade| {
+                self.trade(trade, at);
+            }),
+            "perpetual" => {
+                // The instrument stands in the channel alone.
+                let instrument = channel.split('.').nth(1).unwrap_or_default();
+                let key = Columns::PERPETUAL_INTEREST.key_of_wire(Some(instrument), data);
+                self.push_changed(&format!("i {instrument}"), key, at);
+            }
+            "deribit_price_index" => {
+                let name = data["index_name"].as_str().unwrap_or_default();
+                let key = Columns::INDEX_TICKS.key_of_wire(Some(name), data);
+                self.push_changed(&format!("x {name}"), key, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn ticker(&mut self, data: &Value, at: i64) {
+        let instrument = data["instrument_name"].as_str().expect("a ticker has an instrument");
+        let columns = match instrument.ends_with("-PERPETUAL") {
+            true => Columns::PERPETUAL_QUOTES,
+            false => Columns::OPTION_QUOTES,
+        };
+        let key = columns.key_of_wire(Some(instrument), data);
+        self.push_changed(&format!("t {instrument}"), key, at);
+    }
+
+    /// A row that is equal to the one before it is the same row, sent twice.
+    fn push_changed(&mut self, stream: &str, key: String, at: i64) {
+        if self.newest_ticker.get(stream) != Some(&key) {
+            self.newest_ticker.insert(stream.to_owned(), key.clone());
+            self.rows.push(Sent { key, at });
+        }
+    }
+
+    fn trade(&mut self, trade: &Value, at: i64) {
+        let instrument = trade["instrument_name"].as_str().expect("a trade has an instrument");
+        let columns = match instrument.ends_with("-PERPETUAL") {
+            true => Columns::PERPETUAL_TRADES,
+            false => Columns::OPTION_TRADES,
+        };
+        let identity = format!("{instrument} {}", trade["trade_seq"]);
+        if self.trades.insert(identity, ()).is_none() {
+            self.rows.push(Sent { key: columns.key_of_wire(Some(instrument), trade), at });
+        }
+    }
+
+    /// Compares as multisets.
+    #[must_use]
+    pub fn compare(&self, tape: &Tape) -> Difference {
+        let mut stored: BTreeMap<&str, i64> = BTreeMap::new();
+        for key in &tape.keys {
+            *stored.entry(key).or_default() += 1;
+        }
+        let mut difference = Difference::default();
+        for sent in &self.rows {
+            match stored.get_mut(sent.key.as_str()) {
+                Some(count) if *count > 0 => *count -= 1,
+                Some(_) | None => difference.missing.push(sent.clone()),
+            }
+        }
+        for (key, count) in stored {
+            for _ in 0..count {
+                difference.surplus.push(key.to_owned());
+            }
+        }
+        difference
+    }
+}
