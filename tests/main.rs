@@ -1,0 +1,3 @@
+//! Whole-program tests, all in one binary.
+
+mod captures;
