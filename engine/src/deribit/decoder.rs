@@ -74,13 +74,16 @@ impl Decoder {
     }
 
     /// Seeds what was last recorded of an instrument before a restart, or by another connection.
+    /// What is missing in `last`, and what was decoded here since, stays as it is.
     pub fn resume(&mut self, instrument: &str, last: LastIdentity) {
         let known = self.identities.of(instrument, Now::default(), self.limits.instruments);
         if let Some(seq) = last.trade_seq {
             known.trades.resume(seq);
         }
-        known.book.change_id = last.change_id;
-        known.ticker = Repeats(last.ticker);
+        known.book.change_id = known.book.change_id.max(last.change_id);
+        if known.ticker.0.is_none() {
+            known.ticker = Repeats(last.ticker);
+        }
     }
 
     /// Decodes one notification. `data` is the JSON text of its `params.data`.

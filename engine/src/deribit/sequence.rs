@@ -20,7 +20,7 @@ use schema::Micros;
 /// Invariant: `holes` are ascending, disjoint, not empty, and lie between `lowest` and `highest`.
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
-    /// The lowest and highest trade_seq known to be recorded; nothing before the first trade.
+    /// The lowest and highest trade_seq known to be recorded; none before the first trade.
     span: Option<Span>,
     /// Whether everything below the span is recorded, by a process before this one.
     resumed: bool,
@@ -57,13 +57,27 @@ pub(super) enum Verdict {
 }
 
 impl Sequence {
-    /// Everything up to and including `highest` is recorded.
-    pub(super) fn resume(&mut self, highest: i64) {
-        *self = Self {
-            span: Some(Span { lowest: highest, highest }),
-            resumed: true,
-            ..Self::default()
-        };
+    /// Everything up to and including `seq` is recorded, by a process or a connection before.
+    /// What was taken here above it stays, and what lies between is a hole.
+    pub(super) fn resume(&mut self, seq: i64) {
+        self.resumed = true;
+        self.forgotten = self.forgotten.filter(|end| *end > seq);
+        match self.span {
+            Some(Span { lowest, highest }) if highest > seq => {
+                self.span = Some(Span { lowest: lowest.min(seq), highest });
+                self.holes.retain_mut(|(first, last)| {
+                    *first = seq.saturating_add(1).max(*first);
+                    first <= last
+                });
+                if lowest > seq.saturating_add(1) {
+                    self.holes.push_front((seq + 1, lowest - 1));
+                }
+            }
+            Some(_) | None => {
+                self.span = Some(Span { lowest: seq, highest: seq });
+                self.holes.clear();
+            }
+        }
     }
 
     /// Takes a trade in and says what to do with it. At most `limit` holes are remembered.
@@ -185,6 +199,18 @@ mod tests {
             (11, Verdict::Late),
         ];
         check(&mut resumed, &trades, &[]);
+    }
+
+    #[test]
+    fn what_was_taken_before_resuming_stays() {
+        let mut gap = Sequence::default();
+        check(&mut gap, &[(10, NEXT), (12, Verdict::New { skipped: 1 })], &[(11, 11)]);
+        gap.resume(7);
+        check(&mut gap, &[(7, Verdict::Repeat), (9, Verdict::Late)], &[(8, 8), (11, 11)]);
+        gap.resume(11);
+        check(&mut gap, &[(8, Verdict::Repeat), (11, Verdict::Repeat), (13, NEXT)], &[]);
+        gap.resume(20);
+        check(&mut gap, &[(13, Verdict::Repeat), (22, Verdict::New { skipped: 1 })], &[(21, 21)]);
     }
 
     #[test]

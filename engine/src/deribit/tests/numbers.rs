@@ -8,7 +8,7 @@ fn a_float_has_many_forms() {
     for (json, expected) in [
         ("1", Field::Is(1.0)),
         ("-1.5", Field::Is(-1.5)),
-        ("2.8e-4", Field::Is(0.000_28)),
+        ("3.5e-4", Field::Is(0.000_35)),
         ("1E+3", Field::Is(1000.0)),
         ("18446744073709551615", Field::Is(18_446_744_073_709_551_615.0)),
         ("\"0.25\"", Field::Is(0.25)),
@@ -31,7 +31,7 @@ fn a_float_has_many_forms() {
 #[test]
 fn a_whole_number_is_exact_or_refused() {
     for (json, expected) in [
-        ("325046781992378369", Field::Is(325_046_781_992_378_369)),
+        ("725000000000000123", Field::Is(725_000_000_000_000_123)),
         ("9223372036854775807", Field::Is(i64::MAX)),
         ("-9223372036854775808", Field::Is(i64::MIN)),
         ("9223372036854775808", Field::Wrong),
@@ -39,7 +39,7 @@ fn a_whole_number_is_exact_or_refused() {
         ("1799000000123.0", Field::Is(1_799_000_000_123)),
         ("1.5", Field::Wrong),
         ("9007199254740994.0", Field::Wrong),
-        ("\"325046781992378369\"", Field::Is(325_046_781_992_378_369)),
+        ("\"725000000000000123\"", Field::Is(725_000_000_000_000_123)),
         ("\"1.5e12\"", Field::Is(1_500_000_000_000)),
         ("\"ETH-1\"", Field::Words),
         ("null", Field::Missing),

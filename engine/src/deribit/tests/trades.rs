@@ -28,7 +28,7 @@ fn an_option_trade_is_a_row() {
     let more = r#","iv":51.5,"index_price":88123.5,"mark_price":6.2e-2,"tick_direction":1,
         "contracts":2.5,"block_trade_id":771,"block_trade_leg_count":2,"block_rfq_id":"41",
         "combo_id":"BTC-CS-1JAN27-1_2","combo_trade_id":9007199254740993,"liquidation":"MT",
-        "starbase_match_id":325046781992378369,"starbase_timestamp":1799000000001718924"#;
+        "starbase_match_id":725000000000000123,"starbase_timestamp":1799000000007000123"#;
     bench.decode("trades.BTC-1JAN27-90000-C.raw", &format!("[{}]", trade(OPTION, 7, more)));
     let rows = table(&mut bench.rows.option_trades);
     assert_eq!(rows.len(), 1);
@@ -53,8 +53,8 @@ fn an_option_trade_is_a_row() {
         ("combo_id", "BTC-CS-1JAN27-1_2"),
         ("combo_trade_id", "9007199254740993"),
         ("block_rfq_id", "41"),
-        ("starbase_match_id", "325046781992378369"),
-        ("starbase_timestamp", "1799000000001718924"),
+        ("starbase_match_id", "725000000000000123"),
+        ("starbase_timestamp", "1799000000007000123"),
     ];
     same(&rows[0], &expected);
 }
