@@ -142,6 +142,31 @@ fn damage_of_an_older_segment_is_an_error_where_it_is_read() {
 }
 
 #[test]
+fn no_changed_byte_changes_a_row() {
+    let (disk, all, _) = written(4, 2);
+    reopen(&disk).unwrap();
+    for path in files(&disk) {
+        let whole = disk.bytes(&path).unwrap();
+        for at in (0..whole.len()).step_by(3) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x21;
+            let hurt = Simulated::new(2);
+            hurt.create_folder(path.parent().unwrap()).unwrap();
+            for other in files(&disk) {
+                hurt.plant(&other, &disk.bytes(&other).unwrap());
+            }
+            hurt.plant(&path, &bytes);
+            let read = reopen(&hurt)
+                .and_then(|mut journal| journal.feed.read(0, usize::MAX, Duration::ZERO));
+            match read {
+                Err(error) => assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{error}"),
+                Ok(read) => assert!(read.iter().zip(&all).all(|(one, two)| rows::same(one, two))),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_missing_segment_is_damage() {
     let disk = Simulated::new(1);
     for _ in 0..3 {
