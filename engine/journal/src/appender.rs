@@ -306,7 +306,7 @@ impl Appender {
         if failure.begun {
             return self.ledger.poison("begin a segment in", folder, failure.error);
         }
-        self.ledger.refuse("begin a segment in", folder, failure.error, 0)
+        self.ledger.refuse("begin a segment in", folder, failure.error, failure.needed_bytes)
     }
 }
 
