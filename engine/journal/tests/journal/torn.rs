@@ -141,6 +141,35 @@ fn damage_of_an_older_segment_is_an_error_where_it_is_read() {
     assert!(matches!(reopen(&disk).unwrap_err().kind(), ErrorKind::Damaged { .. }));
 }
 
+/// The process is killed, then the power goes at the `call`-th call of opening.
+#[test]
+fn a_cut_at_any_call_of_opening_loses_nothing_durable() {
+    for call in 1..60 {
+        for seed in 0..25 {
+            let disk = Simulated::new(seed * 100 + call);
+            let mut journal = reopen(&disk).unwrap();
+            let mut dice = Dice(seed);
+            let mut all = Vec::new();
+            for _ in 0..4 {
+                all.push(journal.appender.append(rows::small_draft(&mut dice)).unwrap());
+            }
+            journal.syncer.sync().unwrap();
+            all.push(journal.appender.append(rows::small_draft(&mut dice)).unwrap());
+            drop(journal);
+            disk.off_after(call);
+            let kept = reopen(&disk).map_or(4, |journal| journal.recovery.position);
+            let disk = disk.cut();
+            let mut journal = reopen(&disk).unwrap();
+            let position = journal.recovery.position;
+            assert!(position >= kept, "call {call}, seed {seed}: {position} of {kept}");
+            let read = journal.feed.read(0, usize::MAX, Duration::ZERO);
+            let read = read.unwrap_or_else(|error| panic!("call {call}, seed {seed}: {error}"));
+            assert_eq!(read.len() as u64, position);
+            assert!(read.iter().zip(&all).all(|(one, other)| rows::same(one, other)));
+        }
+    }
+}
+
 #[test]
 fn no_changed_byte_changes_a_row() {
     let (disk, all, _) = written(4, 2);
