@@ -279,7 +279,9 @@ impl Appender {
         if !self.facts || !long && age < options.segment_age_max {
             return Ok(());
         }
-        let watermark = self.ledger.sync()?;
+        let ledger = Arc::clone(&self.ledger);
+        let alone = ledger.alone();
+        let watermark = ledger.sync_alone(&alone)?;
         assert_eq!(watermark.position, self.written.0, "one thread writes");
         let header = Header {
             number: self.segment.header.number + 1,
@@ -290,12 +292,9 @@ impl Appender {
         };
         self.resume.forget(self.through);
         let checkpoint = Checkpoint { watermark, resume: self.resume.clone() };
-        let begun = {
-            let _alone = self.ledger.alone();
-            beginning::begin(&*self.ledger.disk, &self.ledger.folder, header, &checkpoint)
-        };
-        let next = begun.map_err(|failure| self.failed(failure))?;
-        self.ledger.go_on_in(&next);
+        let next = beginning::begin(&*ledger.disk, &ledger.folder, header, &checkpoint)
+            .map_err(|failure| self.failed(failure))?;
+        ledger.go_on_in(&next, &alone);
         self.segment = next;
         self.tables.clear();
         self.facts = false;
@@ -307,7 +306,7 @@ impl Appender {
         if failure.begun {
             return self.ledger.poison("begin a segment in", folder, failure.error);
         }
-        self.ledger.refuse("begin a segment in", folder, failure.error, 0)
+        self.ledger.refuse("begin a segment in", folder, failure.error, failure.needed_bytes)
     }
 }
 

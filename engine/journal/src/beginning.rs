@@ -24,6 +24,8 @@ pub(crate) struct Beginning {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: io::Error,
+    /// Bytes of the beginning.
+    pub(crate) needed_bytes: u64,
     /// Whether the segment may be on the disk all the same.
     pub(crate) begun: bool,
 }
@@ -38,38 +40,38 @@ pub(crate) fn begin(
 ) -> Result<Beginning, Failure> {
     let draft = segment::draft_path_of(folder, header.number);
     let path = segment::path_of(folder, header.number);
-    let written = write(disk, &draft, header, checkpoint);
-    let (file, syncer, header, salt, bytes) = written.map_err(|error| {
+    let (bytes, salt) = encode(&header, checkpoint);
+    let needed_bytes = bytes.len() as u64;
+    let failed = |begun| move |error| Failure { error, needed_bytes, begun };
+    let (file, syncer) = write(disk, &draft, &bytes).map_err(|error| {
         // What cannot be removed now is removed when the journal is opened.
         let _ = disk.remove(&draft);
-        Failure { error, begun: false }
+        failed(false)(error)
     })?;
-    disk.rename(&draft, &path)
-        .and_then(|()| disk.sync_folder(folder))
-        .map_err(|error| Failure { error, begun: true })?;
-    Ok(Beginning { file, syncer, path, header, salt, bytes })
+    disk.rename(&draft, &path).and_then(|()| disk.sync_folder(folder)).map_err(failed(true))?;
+    Ok(Beginning { file, syncer, path, header, salt, bytes: needed_bytes })
 }
 
-type Written = (Box<dyn File>, Arc<dyn Syncer>, Header, u32, u64);
-
-fn write(
-    disk: &dyn Disk,
-    draft: &Path,
-    header: Header,
-    checkpoint: &Checkpoint,
-) -> io::Result<Written> {
-    let mut file = create(disk, draft)?;
+/// Header and checkpoint, and the salt of the segment's records.
+fn encode(header: &Header, checkpoint: &Checkpoint) -> (Vec<u8>, u32) {
     let (mut bytes, salt) = header.encode();
     let mut frame = Frame::default();
-    serde_json::to_writer(frame.begin(), checkpoint)?;
+    serde_json::to_writer(frame.begin(), checkpoint).expect("a checkpoint is plain JSON");
     let position = header.first_position - 1;
     let head = Head::note(Kind::Checkpoint, 0, position, header.first_sequence);
     let sealed = frame.seal(&head, salt, bytes.len() as u64);
-    bytes.extend_from_slice(sealed.ok_or_else(|| io::Error::other("a checkpoint beyond 4 GiB"))?);
-    file.write_all(&bytes)?;
+    bytes.extend_from_slice(sealed.expect("a checkpoint is bounded far below 4 GiB"));
+    (bytes, salt)
+}
+
+type Open = (Box<dyn File>, Arc<dyn Syncer>);
+
+fn write(disk: &dyn Disk, draft: &Path, bytes: &[u8]) -> io::Result<Open> {
+    let mut file = create(disk, draft)?;
+    file.write_all(bytes)?;
     file.sync()?;
     let syncer = file.syncer()?;
-    Ok((file, syncer, header, salt, bytes.len() as u64))
+    Ok((file, syncer))
 }
 
 /// Makes a draft in the place of one that was left over.

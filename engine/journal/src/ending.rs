@@ -121,7 +121,7 @@ impl Ending {
     ) -> Result<Option<Torn>, JournalError> {
         if self.facts_bytes > self.durable_bytes {
             copy(disk, folder, path, self.header.number, self.facts_bytes)
-                .map_err(|error| refused(disk, "copy", path, error))?;
+                .map_err(|error| refused(disk, "copy", path, error, self.facts_bytes))?;
         } else if self.file_bytes > self.facts_bytes {
             disk.truncate(path, self.facts_bytes)
                 .map_err(|error| JournalError::io("cut", path, error))?;

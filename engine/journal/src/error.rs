@@ -19,7 +19,8 @@ pub enum ErrorKind {
     /// The disk refused a call. When it refused a write or a sync, the journal is poisoned.
     Io,
     /// No room. Rows handed to the appender are kept in memory and written by the first later call
-    /// that finds room; until then hand in no more.
+    /// that finds room; until then hand in no more. A journal that could not be opened for want of
+    /// room has lost nothing.
     Full {
         /// What the disk says is free.
         free_bytes: u64,
@@ -87,7 +88,7 @@ impl fmt::Display for JournalError {
             ErrorKind::Full { free_bytes, needed_bytes } => write!(
                 f,
                 "cannot {doing}: the disk is full ({free_bytes} bytes free, {needed_bytes} \
-                 needed); the rows wait in memory: make room",
+                 needed): make room; what was handed in is kept",
             )?,
             ErrorKind::Damaged { path, offset } => write!(
                 f,

@@ -52,6 +52,10 @@ pub(crate) struct State {
     pub(crate) sinks: BTreeMap<String, u64>,
 }
 
+/// While it lives, nobody else syncs.
+#[derive(Debug)]
+pub(crate) struct Alone<'a>(#[expect(dead_code, reason = "held, not read")] MutexGuard<'a, ()>);
+
 /// A place in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -114,13 +118,17 @@ impl Ledger {
     }
 
     /// Keeps every other sync out.
-    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
-        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn alone(&self) -> Alone<'_> {
+        Alone(self.alone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes everything written so far durable, and only then shows it to the feeds.
     pub(crate) fn sync(&self) -> Result<Watermark, JournalError> {
-        let _alone = self.alone();
+        self.sync_alone(&self.alone())
+    }
+
+    /// [`sync`](Self::sync) for a caller that keeps other syncs out longer.
+    pub(crate) fn sync_alone(&self, _alone: &Alone<'_>) -> Result<Watermark, JournalError> {
         let (target, news, syncer, path) = {
             let mut state = self.state();
             state.check()?;
@@ -144,8 +152,9 @@ impl Ledger {
         Ok(target.watermark())
     }
 
-    /// Goes on in a new segment. Everything written must be durable.
-    pub(crate) fn go_on_in(&self, next: &Beginning) {
+    /// Goes on in a new segment. Everything written must be durable, and no sync of the old segment
+    /// may end after this: it would count the old one's bytes for the new one's.
+    pub(crate) fn go_on_in(&self, next: &Beginning, _alone: &Alone<'_>) {
         let mut state = self.state();
         assert_eq!(state.written.position, state.synced.position, "a segment ends durable");
         state.segments.push_back(Segment::of(next));

@@ -132,8 +132,9 @@ fn begin(
     header: Header,
     checkpoint: &Checkpoint,
 ) -> Result<Beginning, JournalError> {
-    beginning::begin(disk, folder, header, checkpoint)
-        .map_err(|failure| refused(disk, "begin a segment in", folder, failure.error))
+    beginning::begin(disk, folder, header, checkpoint).map_err(|failure| {
+        refused(disk, "begin a segment in", folder, failure.error, failure.needed_bytes)
+    })
 }
 
 /// The one journal's id and folder; made, durably, if there is none.
@@ -143,7 +144,7 @@ fn find_or_mint(disk: &dyn Disk, root: &Path) -> Result<(Uuid, PathBuf), Journal
         [] => {
             let journal = Uuid::new_v4();
             let folder = root.join(journal.to_string());
-            disk.create_folder(&folder).map_err(|e| refused(disk, "make", &folder, e))?;
+            disk.create_folder(&folder).map_err(|e| refused(disk, "make", &folder, e, 0))?;
             (journal, folder)
         }
         [one] => one.clone(),
@@ -223,11 +224,17 @@ pub(crate) fn check_name(
 }
 
 /// The error of a call while the journal is opened.
-pub(crate) fn refused(disk: &dyn Disk, verb: &str, path: &Path, error: io::Error) -> JournalError {
+pub(crate) fn refused(
+    disk: &dyn Disk,
+    verb: &str,
+    path: &Path,
+    error: io::Error,
+    needed_bytes: u64,
+) -> JournalError {
     if !is_full(&error) {
         return JournalError::io(verb, path, error);
     }
     let free_bytes = disk.free_bytes(path).unwrap_or(0);
-    let kind = ErrorKind::Full { free_bytes, needed_bytes: 0 };
+    let kind = ErrorKind::Full { free_bytes, needed_bytes };
     JournalError::new(kind, format!("{verb} {}", path.display()))
 }

@@ -113,6 +113,29 @@ fn a_full_disk_keeps_the_rows_and_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn opening_on_a_full_disk_loses_nothing() {
+    let mut full = 0;
+    for room in (0..6_000).step_by(150) {
+        let disk = Simulated::new(room);
+        let mut dice = Dice(room);
+        let mut journal = reopen(&disk, Options::default()).unwrap();
+        for _ in 0..3 {
+            journal.appender.append(rows::small_draft(&mut dice)).unwrap();
+        }
+        drop(journal);
+        disk.set_room(Some(room));
+        if let Err(error) = reopen(&disk, Options::default()) {
+            assert!(error.is_full(), "{error}");
+            full += 1;
+        }
+        disk.set_room(None);
+        let journal = reopen(&disk, Options::default()).unwrap();
+        assert_eq!((journal.recovery.position, journal.recovery.torn), (3, None), "room {room}");
+    }
+    assert!((1..40).contains(&full), "{full}");
+}
+
+#[test]
 fn a_watermark_never_runs_ahead_of_rows_that_wait_for_room() {
     let disk = Simulated::new(1);
     let mut dice = Dice(1);

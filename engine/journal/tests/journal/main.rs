@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod during_sync;
 mod failures;
 mod inspecting;
 mod power_cuts;

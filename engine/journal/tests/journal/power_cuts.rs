@@ -17,14 +17,21 @@ use crate::rows::{self, Dice};
 #[test]
 fn a_thousand_power_cuts() {
     let mut torn = 0;
-    for seed in 0..1_000 {
+    for seed in seeds() {
         let run = catch_unwind(AssertUnwindSafe(|| History::new(seed).run()));
         torn += run.unwrap_or_else(|panic| {
-            eprintln!("this was seed {seed}");
+            eprintln!("this was seed {seed}: SEEDS={seed}..{}", seed + 1);
             resume_unwind(panic)
         });
     }
-    assert!(torn > 50, "the cuts tear something: {torn}");
+    assert!(torn > 50 || seeds().count() < 1_000, "the cuts tear something: {torn}");
+}
+
+/// The first thousand, or those of the environment: `SEEDS=871..872` runs one again.
+fn seeds() -> std::ops::Range<u64> {
+    let asked = std::env::var("SEEDS").ok();
+    let asked = asked.as_deref().map(|seeds| seeds.split_once("..").expect("FROM..TO"));
+    asked.map_or(0..1_000, |(from, to)| from.parse().unwrap()..to.parse().unwrap())
 }
 
 /// What must be true of the journal, kept beside it.

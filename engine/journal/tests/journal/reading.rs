@@ -163,15 +163,19 @@ fn threads_meet_on_a_real_disk() {
         }
         (position, rows)
     });
-    let mut dice = Dice(1);
-    let mut rows = 0;
-    for micros in 0..500 {
-        let draft = rows::small_draft(&mut dice);
-        rows += i64::try_from(draft.rows()).unwrap();
-        appender.append(draft).unwrap();
-        appender.through(rows::at(micros).utc).unwrap();
-    }
-    appender.close().unwrap();
+    let appending = std::thread::spawn(move || {
+        let mut dice = Dice(1);
+        let mut rows = 0;
+        for micros in 0..500 {
+            let draft = rows::small_draft(&mut dice);
+            rows += i64::try_from(draft.rows()).unwrap();
+            appender.append(draft).unwrap();
+            appender.through(rows::at(micros).utc).unwrap();
+        }
+        appender.close().unwrap();
+        rows
+    });
+    let rows = appending.join().unwrap();
     syncing.join().unwrap();
     assert_eq!(reading.join().unwrap(), (500, rows));
     let journal = open(disk, &folder, options, rows::at(1)).unwrap();

@@ -12,7 +12,11 @@ use tapedeck_journal::{Options, open};
 use crate::rows::{self, Dice};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn every_table_reads_back_from_memory_and_from_segments(

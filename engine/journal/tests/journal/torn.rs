@@ -141,6 +141,69 @@ fn damage_of_an_older_segment_is_an_error_where_it_is_read() {
     assert!(matches!(reopen(&disk).unwrap_err().kind(), ErrorKind::Damaged { .. }));
 }
 
+/// The process is killed, then the power goes at the `call`-th call of opening, up to the last.
+#[test]
+fn a_cut_at_any_call_of_opening_loses_nothing_durable() {
+    let mut opened = 0;
+    for call in (1..).take_while(|call| *call < 200) {
+        if opened == 60 {
+            return;
+        }
+        opened = (0..60).filter(|seed| cut_while_opening(*seed, call)).count();
+    }
+    panic!("opening never ends");
+}
+
+/// Whether the journal was open before the cut.
+fn cut_while_opening(seed: u64, call: u64) -> bool {
+    let disk = Simulated::new(seed * 1_000 + call);
+    let mut journal = reopen(&disk).unwrap();
+    let mut dice = Dice(seed);
+    let mut append = |journal: &mut Journal| {
+        journal.appender.append(rows::draft(0, 2, &mut dice, &rows::names())).unwrap()
+    };
+    let first = append(&mut journal);
+    journal.syncer.sync().unwrap();
+    let all = [first, append(&mut journal)];
+    drop(journal);
+    disk.off_after(call);
+    let opened = reopen(&disk).map(|journal| journal.recovery.position);
+    let mut journal = reopen(&disk.cut()).unwrap();
+    let position = journal.recovery.position;
+    let kept = *opened.as_ref().unwrap_or(&1);
+    assert!(position >= kept, "call {call}, seed {seed}: {position} of {kept}");
+    let read = journal.feed.read(0, usize::MAX, Duration::ZERO);
+    let read = read.unwrap_or_else(|error| panic!("call {call}, seed {seed}: {error}"));
+    assert_eq!(read.len() as u64, position);
+    assert!(read.iter().zip(&all).all(|(one, other)| rows::same(one, other)));
+    opened.is_ok()
+}
+
+#[test]
+fn no_changed_byte_changes_a_row() {
+    let (disk, all, _) = written(4, 2);
+    reopen(&disk).unwrap();
+    for path in files(&disk) {
+        let whole = disk.bytes(&path).unwrap();
+        for at in (0..whole.len()).step_by(3) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x21;
+            let hurt = Simulated::new(2);
+            hurt.create_folder(path.parent().unwrap()).unwrap();
+            for other in files(&disk) {
+                hurt.plant(&other, &disk.bytes(&other).unwrap());
+            }
+            hurt.plant(&path, &bytes);
+            let read = reopen(&hurt)
+                .and_then(|mut journal| journal.feed.read(0, usize::MAX, Duration::ZERO));
+            match read {
+                Err(error) => assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{error}"),
+                Ok(read) => assert!(read.iter().zip(&all).all(|(one, two)| rows::same(one, two))),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_missing_segment_is_damage() {
     let disk = Simulated::new(1);
@@ -159,7 +222,7 @@ fn a_missing_segment_is_damage() {
 #[test]
 fn an_unborn_segment_is_removed_and_reported() {
     let (disk, _, _) = written(2, 1);
-    let unborn = files(&disk).remove(0).with_file_name("000002.new");
+    let unborn = files(&disk).remove(0).with_file_name("000007.new");
     disk.plant(&unborn, b"garbage");
     let journal = reopen(&disk).unwrap();
     assert_eq!(journal.recovery.removed, std::slice::from_ref(&unborn));
