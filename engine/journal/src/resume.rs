@@ -1,0 +1,235 @@
+//! What a restart must know of the rows and shards before it: written at each segment's beginning.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, DictionaryArray};
+use schema::{Batch, Digest, Micros};
+use serde::{Deserialize, Serialize};
+
+/// The newest identities of every instrument, and what every shard listened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// By instrument name. An instrument without a row for 30 days is left out.
+    #[serde(default)]
+    pub instruments: BTreeMap<String, Last>,
+    /// By shard name.
+    #[serde(default)]
+    pub shards: BTreeMap<String, Shard>,
+}
+
+/// The newest identities of one instrument: a row at or below them is a repeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// The highest `trade_seq` of its trades.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trade_seq: Option<i64>,
+    /// The `change_id` of its newest book change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_id: Option<i64>,
+    /// The [`Digest`] of its newest quote.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
+    pub quote: Option<u128>,
+    /// `received_at` of the newest of these rows.
+    #[serde(with = "micros")]
+    pub received_at: Micros,
+}
+
+/// What one shard listened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// The channels that the exchange had acknowledged.
+    pub channels: Vec<String>,
+    /// When the shard was last known to be alive.
+    #[serde(with = "micros")]
+    pub alive_at: Micros,
+}
+
+/// A shard at one moment, as the appender is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardFact {
+    /// The shard's name.
+    pub shard: String,
+    /// All the channels that the exchange has acknowledged and not ended.
+    pub channels: Vec<String>,
+    /// When this was so.
+    #[serde(with = "micros")]
+    pub at: Micros,
+}
+
+/// How far the journal is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// Every batch up to this position is durable.
+    pub position: u64,
+    /// Every row received up to this instant is in those batches.
+    #[serde(with = "micros")]
+    pub through: Micros,
+}
+
+/// The payload of a checkpoint record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) watermark: Watermark,
+    pub(crate) resume: Resume,
+}
+
+/// The payload of a watermark record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WatermarkNote {
+    #[serde(flatten)]
+    pub(crate) watermark: Watermark,
+    /// This many bytes of the segment were durable before the note was written.
+    pub(crate) bytes: u64,
+    /// When each shard was last known to be alive, µs UTC.
+    #[serde(default)]
+    pub(crate) alive_at: BTreeMap<String, i64>,
+}
+
+impl Resume {
+    /// Takes in the rows of a batch.
+    pub(crate) fn batch(&mut self, batch: &Batch, digest: &mut Digest) {
+        match batch.table().name {
+            "option_trades" | "perpetual_trades" => {
+                let seq = |row| int(batch, "trade_seq", row);
+                self.newest(
+                    batch,
+                    |old, new| seq(new) >= seq(old),
+                    |last, row| {
+                        last.trade_seq = last.trade_seq.max(seq(row));
+                    },
+                );
+            }
+            "book_changes" => self.newest(
+                batch,
+                |_, _| true,
+                |last, row| {
+                    last.change_id = int(batch, "change_id", row);
+                },
+            ),
+            "option_quotes" | "perpetual_quotes" => self.newest(
+                batch,
+                |_, _| true,
+                |last, row| {
+                    last.quote = Some(digest.of(batch, row));
+                },
+            ),
+            _ => {}
+        }
+    }
+
+    /// Hands one row of each instrument in the batch to `take`: the one that no later row is newer
+    /// than.
+    fn newest(
+        &mut self,
+        batch: &Batch,
+        newer: impl Fn(usize, usize) -> bool,
+        mut take: impl FnMut(&mut Last, usize),
+    ) {
+        let Some(names) = names(batch) else { return };
+        let mut newest = vec![None; names.values().len()];
+        for (row, key) in names.keys().iter().enumerate() {
+            if let Some(slot) = key.and_then(|key| newest.get_mut(usize::try_from(key).ok()?))
+                && slot.is_none_or(|old| newer(old, row))
+            {
+                *slot = Some(row);
+            }
+        }
+        let texts = names.values().as_string::<i32>();
+        for (key, row) in newest.into_iter().enumerate() {
+            let Some(row) = row else { continue };
+            let name = texts.value(key);
+            if !self.instruments.contains_key(name) {
+                self.instruments.insert(name.to_owned(), Last::default());
+            }
+            let Some(last) = self.instruments.get_mut(name) else { continue };
+            take(last, row);
+            last.received_at = last.received_at.max(received_at(batch, row));
+        }
+    }
+
+    /// Takes in what a shard listens to. Whether its channels are others than before.
+    pub(crate) fn shard(&mut self, fact: &ShardFact) -> bool {
+        let shard = self.shards.entry(fact.shard.clone()).or_default();
+        shard.alive_at = shard.alive_at.max(fact.at);
+        let changed = shard.channels != fact.channels;
+        if changed {
+            shard.channels.clone_from(&fact.channels);
+        }
+        changed
+    }
+
+    /// Takes in what a watermark says of the shards.
+    pub(crate) fn alive(&mut self, alive_at: &BTreeMap<String, i64>) {
+        for (name, at) in alive_at {
+            if let Some(shard) = self.shards.get_mut(name) {
+                shard.alive_at = shard.alive_at.max(Micros(*at));
+            }
+        }
+    }
+
+    /// When each shard was last known to be alive.
+    pub(crate) fn alive_at(&self) -> BTreeMap<String, i64> {
+        self.shards.iter().map(|(name, shard)| (name.clone(), shard.alive_at.0)).collect()
+    }
+
+    /// Leaves out the instruments that had no row for long, so that checkpoints stay bounded.
+    pub(crate) fn forget(&mut self, now: Micros) {
+        self.instruments.retain(|_, last| now.since(last.received_at) < KEPT_WITHOUT_ROWS);
+    }
+}
+
+fn names(batch: &Batch) -> Option<&DictionaryArray<Int32Type>> {
+    let column = batch.table().index_of("instrument")?;
+    batch.columns().columns().get(column)?.as_dictionary_opt::<Int32Type>()
+}
+
+fn int(batch: &Batch, name: &str, row: usize) -> Option<i64> {
+    let column = batch.columns().columns().get(batch.table().index_of(name)?)?;
+    let column = column.as_primitive_opt::<Int64Type>()?;
+    column.is_valid(row).then(|| column.value(row))
+}
+
+fn received_at(batch: &Batch, row: usize) -> Micros {
+    let column = batch.table().index_of("received_at");
+    let column = column.and_then(|column| batch.columns().columns().get(column));
+    let times = column.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    Micros(times.map_or(0, |times| times.value(row)))
+}
+
+mod micros {
+    use schema::Micros;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(at: &Micros, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i64(at.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Micros, D::Error> {
+        i64::deserialize(from).map(Micros)
+    }
+}
+
+/// JSON numbers end at 2^53 for many readers, so a digest is written as text.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<u128>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.serialize_str(&format!("{value:032x}")),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<u128>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| u128::from_str_radix(&text, 16).map_err(D::Error::custom)).transpose()
+    }
+}
+
+/// How long an instrument without rows is remembered.
+const KEPT_WITHOUT_ROWS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
