@@ -97,7 +97,8 @@ fn sources(run: Run<'_>) -> Vec<Source<'_>> {
 
 /// Dictionaries where values repeat (sorted by instrument, prices do), differences where they
 /// grow. A number column of many values leaves its dictionary early: that costs less and takes
-/// less than a large dictionary whose entries are used once. Pages have statistics where files are searched: name, time, sequence.
+/// less than a large dictionary whose entries are used once. Pages have statistics where files
+/// are searched: name, time, sequence.
 fn properties(table: &Table, facts: &[(&str, String)]) -> WriterProperties {
     let fact = |(name, value): &(&str, String)| {
         KeyValue::new(format!("tapedeck.{name}"), Some(value.clone()))
