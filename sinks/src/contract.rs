@@ -9,7 +9,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, StringArray};
 use journal::disk::Simulated;
-use schema::{Batch, Kind, Micros, Now, Table};
+use schema::tables::DataGap;
+use schema::{Batch, Kind, Micros, Now, Row, Table};
 
 use crate::parquet::Options;
 use crate::parquet::tests::stored;
@@ -121,6 +122,7 @@ fn every_table_reads_back<H: Home>(mut home: H) {
     let mut sample = Sample::new(3);
     let mut batches = sample.every_table(1);
     batches.extend(sample.every_table(500));
+    batches.push(sample.batch(DataGap::TABLE, 20_000));
     batches.extend(sample.every_table(70));
     let mut sink = home.sink();
     sink.open("j").unwrap();

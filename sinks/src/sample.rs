@@ -44,7 +44,7 @@ impl Sample {
         self.batch(tables::named(table).unwrap(), rows)
     }
 
-    fn batch(&mut self, table: &'static Table, rows: usize) -> Arc<Batch> {
+    pub(crate) fn batch(&mut self, table: &'static Table, rows: usize) -> Arc<Batch> {
         let column = |(at, column): (usize, &Column)| match at {
             Table::SEQUENCE => {
                 let end = self.sequence + rows as i64;

@@ -17,7 +17,8 @@ pub trait Sink: Send + fmt::Debug {
     fn name(&self) -> &str;
 
     /// Makes the sink ready for `journal` and says what it durably holds of it, so that the
-    /// worker goes on from there.
+    /// worker goes on from there. May be called again at any time, after an error above all: what
+    /// was accepted and is not durable is forgotten, and will be given again.
     ///
     /// # Errors
     /// [`SinkErrorKind::Retry`] when a later try may succeed, [`SinkErrorKind::Stop`] otherwise.

@@ -46,3 +46,33 @@ pub(super) fn encoding(
 pub(super) fn stop(doing: String, source: impl Into<Box<dyn Error + Send + Sync>>) -> SinkError {
     SinkError { kind: SinkErrorKind::Stop, doing, source: source.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use journal::disk::Simulated;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(source: ErrorKind, kind: SinkErrorKind, says: &str) {
+        let path = Path::new("/data/parquet/x");
+        let direct = io(&Simulated::new(1), "writing", path, source.into());
+        let encoded = parquet::errors::ParquetError::from(io::Error::from(source));
+        for error in [direct, encoding(&Simulated::new(1), path, encoded)] {
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.to_string().starts_with(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn failures_say_what_to_do() {
+        use SinkErrorKind::{Retry, Stop};
+        let must = "writing /data/parquet/x (the folder must be writable): ";
+        check(ErrorKind::PermissionDenied, Stop, must);
+        check(ErrorKind::ReadOnlyFilesystem, Stop, must);
+        check(ErrorKind::StorageFull, Retry, "writing /data/parquet/x (18446744073709551615 bytes");
+        check(ErrorKind::QuotaExceeded, Retry, "writing /data/parquet/x (18446744073709551615");
+        check(ErrorKind::Other, Retry, "writing /data/parquet/x: ");
+        check(ErrorKind::NotADirectory, Stop, "writing /data/parquet/x: ");
+    }
+}

@@ -96,7 +96,9 @@ fn sources(run: Run<'_>) -> Vec<Source<'_>> {
 }
 
 /// Dictionaries where values repeat (sorted by instrument, prices do), differences where they
-/// grow. Pages have statistics where files are searched: name, time, sequence.
+/// grow. A number column of many values leaves its dictionary early: that costs less and takes
+/// less than a large dictionary whose entries are used once. Pages have statistics where files
+/// are searched: name, time, sequence.
 fn properties(table: &Table, facts: &[(&str, String)]) -> WriterProperties {
     let fact = |(name, value): &(&str, String)| {
         KeyValue::new(format!("tapedeck.{name}"), Some(value.clone()))
@@ -113,6 +115,12 @@ fn properties(table: &Table, facts: &[(&str, String)]) -> WriterProperties {
                 .set_column_dictionary_enabled(ColumnPath::from(column.name), false)
                 .set_column_encoding(ColumnPath::from(column.name), Encoding::DELTA_BINARY_PACKED);
         }
+    }
+    for column in table.columns.iter().filter(|column| column.kind == Kind::Float) {
+        properties = properties.set_column_dictionary_page_size_limit(
+            ColumnPath::from(column.name),
+            FLOAT_DICTIONARY_BYTES,
+        );
     }
     for column in sorted_by(table) {
         properties = properties.set_column_statistics_enabled(
@@ -144,5 +152,6 @@ fn sorted_by(table: &Table) -> impl Iterator<Item = usize> {
 
 const CHUNK_ROWS: usize = 8_192;
 const ROW_GROUP_ROWS: usize = 1 << 20;
+const FLOAT_DICTIONARY_BYTES: usize = 64 << 10;
 const ZSTD_LEVEL: i32 = 1;
 const NAME_BYTES: usize = 24;
