@@ -1,9 +1,8 @@
 //! Real messages of the exchange against an independent reading of them.
 //!
 //! The captures are other people's recordings and no part of this project: they are read from the
-//! folder that TAPEDECK_CAPTURES names, else from `../shared/captures` beside the workspace, and
-//! these tests skip, saying so, where it is missing. `oracle/` holds what the npm package
-//! tardis-dev makes of the same lines.
+//! folder `shared/captures` beside the workspace, and these tests skip, saying so, where it is
+//! missing. `oracle/` holds what the npm package tardis-dev makes of the same lines.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its input fails")]
 
 use std::collections::BTreeMap;
@@ -44,7 +43,7 @@ enum Outcome {
 
 #[test]
 fn every_captured_message_is_accounted_for() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("every_captured_message_is_accounted_for") else { return };
     let oracle = oracle::read(&folder);
     let mut decoder = Decoder::new(Limits::default());
     let mut account = account::Account::default();
@@ -72,7 +71,7 @@ fn every_captured_message_is_accounted_for() {
 
 #[test]
 fn the_documentations_examples_are_decoded() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("the_documentations_examples_are_decoded") else { return };
     let mut decoder = Decoder::new(Limits::default());
     let mut account = account::Account::default();
     for line in lines(&folder.join("doc_examples"), "ws_") {
@@ -88,7 +87,7 @@ fn the_documentations_examples_are_decoded() {
 
 #[test]
 fn every_captured_instrument_is_listed() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("every_captured_instrument_is_listed") else { return };
     let text = fs::read_to_string(folder.join("rest_get_instruments.jsonl")).unwrap();
     let mut listed = 0;
     for line in text.lines() {
@@ -128,14 +127,13 @@ fn decode(decoder: &mut Decoder, line: &Line) -> Outcome {
     Outcome::Unsupported(kinds)
 }
 
-fn folder() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/captures");
-    let folder = std::env::var_os("TAPEDECK_CAPTURES").map_or_else(|| beside.into(), PathBuf::from);
-    if folder.join("ws_trades.jsonl").is_file() {
-        return Some(folder);
+/// The captures, or a note that the test cannot run here.
+fn folder(test: &str) -> Option<PathBuf> {
+    let folder = tapedeck_tests::shared().map(|shared| shared.join("captures"));
+    if folder.is_none() {
+        tapedeck_tests::skip(&format!("captures::{test}"), "there is no ../shared");
     }
-    println!("SKIPPED: no captures in {} (TAPEDECK_CAPTURES)", folder.display());
-    None
+    folder
 }
 
 /// Every line of the files of that kind. Snapshots of books come before their changes.

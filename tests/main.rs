@@ -5,6 +5,7 @@
 
 mod captures;
 mod command;
+mod drivers;
 mod kills;
 mod licences;
 mod market;
@@ -12,6 +13,7 @@ mod random;
 mod recording;
 mod refusal;
 mod refusals;
+mod replaying;
 mod tidy;
 mod tls;
 mod websocket;

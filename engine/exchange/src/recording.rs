@@ -45,7 +45,9 @@ impl std::fmt::Debug for OpenFile {
 }
 
 impl Recording {
-    /// Opens a file, or a folder's files by name; folders inside it are left alone.
+    /// Opens a file, or a folder's files in the order of what they begin with (by name where that
+    /// has no time); folders inside it are left alone. A collection of captures has one file a
+    /// kind of message: a book's snapshots must come before their changes.
     pub(crate) fn open(path: &Path) -> Result<Recording, ExchangeError> {
         let failed = |source| ExchangeError::Recording(path.to_owned(), source);
         let mut files = Vec::new();
@@ -58,7 +60,7 @@ impl Recording {
                     files.push(file);
                 }
             }
-            files.sort();
+            files.sort_by_cached_key(|file| (beginning(file), file.clone()));
         } else {
             files.push(path.to_owned());
         }
@@ -95,6 +97,25 @@ impl Recording {
             }
         }
     }
+}
+
+/// The time of a file's first notification, µs; files without one come last.
+fn beginning(file: &Path) -> i64 {
+    let mut recording =
+        Recording { left: vec![file.to_owned()].into_iter(), open: None, skipped: 0 };
+    // A file that cannot be read is named when its turn comes.
+    let first = recording.next().ok().flatten();
+    first
+        .and_then(|first| first.received_at.or_else(|| exchange_time(&first.frame)))
+        .unwrap_or(i64::MAX)
+}
+
+/// The exchange's own time in a frame, µs.
+fn exchange_time(frame: &str) -> Option<i64> {
+    let frame: serde_json::Value = serde_json::from_str(frame).ok()?;
+    let data = frame.get("params")?.get("data")?;
+    let data = data.get(0).unwrap_or(data);
+    data.get("timestamp")?.as_i64()?.checked_mul(1_000)
 }
 
 impl OpenFile {
@@ -190,6 +211,20 @@ mod tests {
         };
         assert_eq!(found, [one(Some(5)), one(None)]);
         assert_eq!(skipped, 3);
+    }
+
+    #[test]
+    fn a_folder_is_read_in_the_order_of_its_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let frame = |millis: u64| {
+            format!(r#"{{"params":{{"channel":"c.{millis}","data":[{{"timestamp":{millis}}}]}}}}"#)
+        };
+        std::fs::write(folder.path().join("1.jsonl"), frame(9)).unwrap();
+        std::fs::write(folder.path().join("2.jsonl"), frame(5)).unwrap();
+        std::fs::write(folder.path().join("0.jsonl"), "{}").unwrap();
+        let (found, _) = all(folder.path()).unwrap();
+        let channels: Vec<&str> = found.iter().map(|recorded| &*recorded.channel).collect();
+        assert_eq!(channels, ["c.5", "c.9"]);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use sonic_rs::LazyValue;
 
+use crate::deribit::nesting;
+
 /// What the exchange can say.
 #[derive(Debug)]
 pub(super) enum Message<'a> {
@@ -90,8 +92,11 @@ impl<'a> Message<'a> {
     /// Takes a message apart.
     pub(super) fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         // Checked here, once: sonic-rs looks at a slice's UTF-8 only after it has made texts of it.
-        let envelope = std::str::from_utf8(message).ok();
-        let envelope = envelope.and_then(|text| sonic_rs::from_str::<Envelope<'a>>(text).ok());
+        let text = std::str::from_utf8(message).ok();
+        if text.is_some_and(|text| nesting::deeper_than(NESTING_MAX, text)) {
+            return Err(Malformed::because("nested too deeply"));
+        }
+        let envelope = text.and_then(|text| sonic_rs::from_str::<Envelope<'a>>(text).ok());
         let Some(envelope) = envelope else {
             return Err(Malformed::because("not a JSON-RPC message"));
         };
@@ -166,6 +171,9 @@ pub(super) fn names(result: &str) -> Option<Vec<Cow<'_, str>>> {
 fn number(id: &str) -> Option<u64> {
     id.trim_matches('"').parse().ok()
 }
+
+/// Far above the depth of any message of the exchange; sonic-rs recurses once a level.
+const NESTING_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -253,6 +261,13 @@ mod tests {
             "bad [a] a notification without data",
         );
         assert!(Message::parse(b"{\"id\":1,\"result\":\"\xff\"}").is_err());
+    }
+
+    /// Unguarded, this overflows the reader's stack and ends the process.
+    #[test]
+    fn a_tower_of_brackets_is_refused() {
+        let tower = "[".repeat(2_000_000);
+        check(&format!("{{\"x\":{tower}"), "bad [] nested too deeply");
     }
 
     #[test]
