@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use journal::{Appender, JournalError, ShardFact, Syncer};
+use journal::{Appender, Feed, JournalError, ShardFact, Syncer};
 use schema::Micros;
 
+use crate::clock::Clock;
 use crate::metrics::Counter;
 use crate::queue::{Item, Next, Outlet};
 use crate::stop::Stop;
@@ -35,9 +36,9 @@ impl Keeper {
     /// When a thread cannot be started.
     pub fn start(
         outlet: Outlet,
-        appender: Appender,
-        syncer: Syncer,
+        (appender, syncer, feed): (Appender, Syncer, Feed),
         readers: u16,
+        clock: Clock,
         trouble: Stop,
     ) -> std::io::Result<(Self, Arc<Kept>)> {
         let kept = Arc::new(Kept::default());
@@ -54,7 +55,7 @@ impl Keeper {
         })?;
         let counted = Arc::clone(&kept);
         let sync = thread::Builder::new().name("fsync".into()).spawn(move || {
-            let done = keep_durable(syncer, &counted);
+            let done = keep_durable(syncer, &feed, &clock, &counted);
             if done.is_err() {
                 trouble.raise();
             }
@@ -149,14 +150,29 @@ impl Appending {
     }
 }
 
-fn keep_durable(mut syncer: Syncer, kept: &Kept) -> Result<(), JournalError> {
+/// Syncs until the appender is gone; now and then lets go of segments that nobody needs.
+fn keep_durable(
+    mut syncer: Syncer,
+    feed: &Feed,
+    clock: &Clock,
+    kept: &Kept,
+) -> Result<(), JournalError> {
+    let mut trimmed_at = clock.now().monotonic;
     while let Some(watermark) = syncer.wait_and_sync()? {
         kept.durable.set(watermark.position);
+        let now = clock.now();
+        if now.monotonic.saturating_sub(trimmed_at) >= TRIM_INTERVAL {
+            trimmed_at = now.monotonic;
+            for segment in feed.trim(now)? {
+                tracing::info!("{} is no longer needed", segment.display());
+            }
+        }
     }
     Ok(())
 }
 
 const WAIT: Duration = Duration::from_millis(100);
+const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a full disk is waited for: tries, and the pause between them.
 const ROOM_TRIES: u32 = 20;
 const ROOM_PAUSE: Duration = Duration::from_millis(500);

@@ -75,8 +75,9 @@ impl Pipeline {
         let (stop, finish, trouble) = (Stop::default(), Stop::default(), Stop::default());
         let (inlet, outlet) = queue::queue(setup.queue_bytes_max);
         let (clock, readers) = (setup.clock, setup.readers);
-        let (keeper, kept) =
-            Keeper::start(outlet, appender, syncer, readers, trouble.clone()).map_err(refused)?;
+        let ends = (appender, syncer, feed.clone());
+        let (keeper, kept) = Keeper::start(outlet, ends, readers, clock.clone(), trouble.clone())
+            .map_err(refused)?;
         let mut workers = Vec::new();
         for sink in setup.sinks {
             let (feed, clock) = (feed.clone(), clock.clone());

@@ -151,6 +151,15 @@ impl Reader {
     }
 }
 
+impl Shared {
+    /// Hands over everything; whether nothing is left, or never will be taken.
+    fn last_flush(&self) -> bool {
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.flush(self.clock.now());
+        outbox.is_empty() || outbox.closed()
+    }
+}
+
 /// The reader's main task: a timer that looks after every line and the outbox.
 async fn run(shared: Rc<Shared>, lines: Vec<LineSetup>) -> Vec<Report> {
     let lines: Vec<Rc<Line>> =
@@ -180,12 +189,9 @@ async fn run(shared: Rc<Shared>, lines: Vec<LineSetup>) -> Vec<Report> {
     let now = shared.clock.now();
     let reports = lines.iter().map(|line| line.finish(now)).collect();
     for _ in 0..LAST_FLUSHES {
-        let mut outbox = shared.outbox.borrow_mut();
-        outbox.flush(shared.clock.now());
-        if outbox.is_empty() || outbox.closed() {
+        if shared.last_flush() {
             break;
         }
-        drop(outbox);
         monoio::time::sleep(TURN).await;
     }
     reports

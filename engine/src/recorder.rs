@@ -67,7 +67,7 @@ impl Recorder {
     ///
     /// # Errors
     /// One sentence that names what is wrong and what to do; nothing runs then.
-    pub fn start(wishes: Wishes) -> Result<Self, Failure> {
+    pub fn start(wishes: &Wishes) -> Result<Self, Failure> {
         let config = &wishes.config;
         let clock = Clock::system();
         let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
@@ -83,7 +83,7 @@ impl Recorder {
         let disk: Arc<dyn Disk> = Arc::new(System);
         let journal = open_journal(config, &disk, &clock)?;
         let mut rows = Rows::default();
-        let catalogue = Catalogue::ask(&wishes, &endpoint, &trust)?;
+        let catalogue = Catalogue::ask(wishes, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
         let mut lines = lines(&plan, &endpoint, credentials.as_ref(), &journal.recovery);
@@ -100,7 +100,7 @@ impl Recorder {
             })?;
         let setup = Setup {
             journal,
-            sinks: sinks(&wishes, &disk),
+            sinks: sinks(wishes, &disk),
             queue_bytes_max: config.exchange.queue_bytes_max,
             reader: ReaderSetup {
                 io: config.exchange.io,

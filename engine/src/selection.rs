@@ -290,7 +290,8 @@ mod tests {
     fn channels_are_read_from_lists_and_recordings() {
         let text = "# mine\nticker.A.raw\n\n\
             {\"params\":{\"channel\":\"quote.B\"}}\n\
-            {\"received_at\":1,\"connection\":0,\"frame\":\"{\\\"params\\\":{\\\"channel\\\":\\\"book.C.raw\\\"}}\"}\n\
+            {\"received_at\":1,\"connection\":0,\"frame\":\
+            \"{\\\"params\\\":{\\\"channel\\\":\\\"book.C.raw\\\"}}\"}\n\
             {\"result\":[]}\n";
         assert_eq!(channels_in(text), ["book.C.raw", "quote.B", "ticker.A.raw"]);
         let groups = from_channels(&Config::default(), &channels_in(text)).unwrap();

@@ -244,7 +244,7 @@ fn for_each_batch(folder: &Path, mut then: impl FnMut(&RecordBatch)) {
     for path in files(folder) {
         let file = File::open(&path).expect("a Parquet file is readable");
         let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|builder| builder.build())
+            .and_then(ParquetRecordBatchReaderBuilder::build)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for batch in reader {
             then(&batch.unwrap_or_else(|error| panic!("{}: {error}", path.display())));

@@ -1,6 +1,6 @@
 //! What is stored: tables, columns, units, and the batches that carry them.
 //!
-//! A table is declared once, in [`tables`]. Everything else is read from that declaration: the
+//! A table is declared once, in [`mod@tables`]. Everything else is read from that declaration: the
 //! Arrow schema ([`Table::arrow`]), the row struct and its builders ([`Rows`](tables::Rows)), the
 //! digest that recognises a repeated ticker ([`Row::digest`]), the reference page
 //! ([`page::render`]), and in `sinks` the Parquet files and the SQL.

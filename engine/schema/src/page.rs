@@ -44,9 +44,8 @@ fn folder(table: &Table) -> String {
     let name = table.name;
     match table.partition {
         Partition::CurrencyAndDate(column) => {
-            format!(
-                "`DATA/parquet/{name}/currency=BTC/date=2026-11-24/`, the currency from `{column}`"
-            )
+            let folder = format!("DATA/parquet/{name}/currency=BTC/date=2026-11-24/");
+            format!("`{folder}`, the currency from `{column}`")
         }
         Partition::Date => format!("`DATA/parquet/{name}/date=2026-11-24/`"),
         Partition::Whole => format!("`DATA/parquet/{name}/`"),
@@ -62,7 +61,8 @@ fn text(doc: &str) -> &str {
 const HEAD: &str = "\
 # Tables
 
-Generated from `engine/schema/src/tables/`; `UPDATE_EXPECT=1 cargo test -p tapedeck-schema` writes it anew.
+Generated from `engine/schema/src/tables/`: `UPDATE_EXPECT=1 cargo test -p tapedeck-schema`
+writes it anew.
 
 A missing cell is null: the exchange did not send the field, or sent null. \"No bid\" is 0.0, as the
 exchange sends it. Times are UTC. `sequence` is the journal's number of the row: it breaks ties in

@@ -57,7 +57,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         flags.length.as_secs()
     );
     let channels = Channels::Selected;
-    let recorder = Recorder::start(Wishes { config, channels, memory: false, raw_frames: None })?;
+    let recorder = Recorder::start(&Wishes { config, channels, memory: false, raw_frames: None })?;
     record::watch(&recorder, Some(flags.length), &stop);
     let account = recorder.end()?;
     exchange.stop();

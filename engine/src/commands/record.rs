@@ -65,7 +65,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     logging::start(&wishes.config.telemetry);
     let stop = Stop::on_signals()
         .map_err(|error| Failure::new(FailureKind::Usage, format_args!("no signals: {error}")))?;
-    let recorder = Recorder::start(wishes)?;
+    let recorder = Recorder::start(&wishes)?;
     watch(&recorder, flags.length, &stop);
     let account = recorder.end()?;
     println!("{account}");
