@@ -17,10 +17,15 @@ use crate::{Accepted, Position, Sink, SinkError};
 
 mod failure;
 mod file;
+mod inspection;
 mod manifest;
 mod name;
 mod order;
+mod survey;
 mod sweep;
+
+pub use inspection::{Inspection, inspect};
+pub use survey::{Holding, Hole, Survey, survey};
 
 use manifest::{Contents, Entry, Manifest, Stored};
 use name::FileName;

@@ -127,8 +127,17 @@ fn recorded() -> impl Iterator<Item = &'static Table> {
     tables::ALL.iter().copied().filter(|table| table.partition != Partition::SqlOnly)
 }
 
-const NARROW: [&str; 5] =
-    ["index_ticks", "perpetual_interest", "data_gaps", "quarantine", "instruments"];
+const NARROW: [&str; 9] = [
+    "index_ticks",
+    "index_ticks",
+    "index_ticks",
+    "perpetual_interest",
+    "perpetual_interest",
+    "perpetual_interest",
+    "data_gaps",
+    "quarantine",
+    "instruments",
+];
 const NAMES: &[&str] = &[
     "BTC-PERPETUAL",
     "BTC-6OCT26-86000-C",

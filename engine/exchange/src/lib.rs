@@ -1,1 +1,185 @@
-//! Placeholder.
+//! An exchange that speaks Deribit's protocol on one port: a simulated market, or a recording
+//! played back.
+//!
+//! The data path: `market` or `replay` (no sockets, no clock) → `venue` → `hub` → `outbox` →
+//! `connection`. The conversation: `connection` → `session` (no sockets) → `rpc`, `methods` →
+//! `desk`. What was really sent goes to the `truth` log.
+
+mod black;
+mod channel;
+mod clock;
+mod connection;
+mod counts;
+mod desk;
+mod error;
+mod heartbeat;
+mod http;
+mod hub;
+mod listing;
+mod market;
+mod methods;
+mod name;
+mod outbox;
+mod random;
+mod recording;
+mod replay;
+mod rpc;
+mod server;
+mod session;
+mod topics;
+pub mod truth;
+mod venue;
+mod wire;
+
+use std::cell::RefCell;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+pub use clock::Clock;
+pub use counts::Counts;
+pub use desk::Credentials;
+pub use error::ExchangeError;
+pub use market::MarketConfig;
+pub use replay::ReplayConfig;
+pub use server::TlsIdentity;
+
+use counts::Counters;
+use desk::Desk;
+use hub::Hub;
+use market::Market;
+use replay::Replay;
+use truth::TruthLog;
+use venue::Venue;
+
+/// What exchange to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Serve TLS with this; plain without.
+    pub tls: Option<TlsIdentity>,
+    /// Where the data comes from.
+    pub source: Source,
+    /// The time that the exchange shows.
+    pub clock: Clock,
+    /// Where to write what was sent.
+    pub truth: Option<PathBuf>,
+    /// The one account; without it nobody can authenticate.
+    pub credentials: Option<Credentials>,
+}
+
+/// Where the data comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A seeded market.
+    Market(MarketConfig),
+    /// A recording.
+    Replay(ReplayConfig),
+}
+
+/// A running exchange. Dropping it stops it too.
+#[derive(Debug)]
+pub struct Exchange {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Exchange {
+    /// Reads the recording or makes the market, binds, and serves from a thread of its own;
+    /// returns when it listens.
+    pub fn start(config: Config) -> Result<Exchange, ExchangeError> {
+        let tls = config.tls.as_ref().map(TlsIdentity::acceptor).transpose()?;
+        let now_us = config.clock.now_us();
+        let counters = Arc::new(Counters::default());
+        let (venue, rate, seed) = match config.source {
+            Source::Market(market_config) => {
+                let market = Market::new(&market_config, now_us / 1000)?;
+                let rate = match market_config.rate {
+                    0 => market.natural_rate(),
+                    rate => rate,
+                };
+                (Venue::Market(Box::new(market)), rate, market_config.seed)
+            }
+            Source::Replay(replay_config) => {
+                let replay = Replay::new(replay_config)?;
+                counters.skipped(replay.skipped);
+                (Venue::Replay(Box::new(replay)), 0, 1)
+            }
+        };
+        let truth = config.truth.as_deref().map(TruthLog::create).transpose()?;
+        let listen = |source| listen_error(config.listen, source);
+        let listener = TcpListener::bind(config.listen).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ExchangeError::Thread)?;
+        let (stop, stopped) = watch::channel(false);
+        let counted = Arc::clone(&counters);
+        let serve = move || {
+            let desk = Desk::new(venue, seed, config.credentials);
+            let hub = Hub::new(desk, rate, seed, config.clock, truth, counted);
+            let server = serve(listener, tls, hub, stopped);
+            tokio::task::LocalSet::new().block_on(&runtime, server);
+        };
+        let thread = std::thread::Builder::new().name("exchange".to_owned());
+        let thread = thread.spawn(serve).map_err(ExchangeError::Thread)?;
+        Ok(Exchange { address, counters, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counters.read()
+    }
+
+    /// Writes what still waits, closes every connection, flushes the truth log, and joins.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the exchange's thread has printed itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    hub: Hub,
+    stop: watch::Receiver<bool>,
+) {
+    let counters = Arc::clone(&hub.counters);
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => server::run(listener, tls, Rc::new(RefCell::new(hub)), stop).await,
+        Err(source) => counters.failed(&ExchangeError::Thread(source)),
+    }
+}
+
+fn listen_error(address: SocketAddr, source: std::io::Error) -> ExchangeError {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => ExchangeError::AddressInUse(address),
+        _ => ExchangeError::Listen(address, source),
+    }
+}

@@ -39,7 +39,7 @@ pub struct Appender {
     next: (u64, i64),
     /// Position of the last batch written, and sequence of the next row written.
     written: (u64, i64),
-    /// The latest instant that `through` was told; it is also the clock of a segment's age.
+    /// What `through` was told last; it is also the clock of a segment's age.
     through: Micros,
 }
 
@@ -99,15 +99,16 @@ impl Appender {
 
     /// Says that every row received up to `at` has been handed in. Call it about as often as the
     /// syncer syncs, also when there are no rows: it is what a restart takes for the beginning of
-    /// its gap.
+    /// its gap. It follows the wall clock, back too: an instant too early makes a gap too long, one
+    /// too late would hide a loss.
     ///
     /// # Errors
     /// As [`append`](Self::append).
     pub fn through(&mut self, at: Micros) -> Result<(), JournalError> {
-        self.through = self.through.max(at);
+        self.through = at;
         self.settle()?;
         let mut state = self.ledger.state();
-        if at > state.written.through {
+        if at != state.written.through {
             state.written.through = at;
             state.news = true;
         }

@@ -66,6 +66,12 @@ impl Feed {
         self.ledger.state().synced.position
     }
 
+    /// The oldest position kept, or the next one when nothing is: where a new sink begins.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.ledger.state().segments.front().map_or(1, |first| first.first_position)
+    }
+
     /// Whether the appender is gone and nothing durable follows `after`.
     #[must_use]
     pub fn ended(&self, after: u64) -> bool {

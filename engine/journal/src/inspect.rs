@@ -184,12 +184,12 @@ impl Report {
             match head.kind {
                 Kind::Batch => self.batch(&scanner, &head, payload)?,
                 Kind::Checkpoint => {
-                    let checkpoint: Checkpoint = parse(&scanner, &payload)?;
+                    let checkpoint: Checkpoint = scanner.note(&payload)?;
                     let resume = &checkpoint.resume;
                     segment.checkpoint = Some((resume.instruments.len(), resume.shards.len()));
                 }
                 Kind::Watermark => {
-                    let note: WatermarkNote = parse(&scanner, &payload)?;
+                    let note: WatermarkNote = scanner.note(&payload)?;
                     segment.watermark = Some(note.watermark);
                     segment.watermarks += 1;
                 }
@@ -326,13 +326,6 @@ impl fmt::Display for SegmentReport {
         }
         Ok(())
     }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(
-    scanner: &Scanner,
-    payload: &[u8],
-) -> Result<T, JournalError> {
-    serde_json::from_slice(payload).map_err(|error| scanner.damaged(error.to_string()))
 }
 
 /// The rows of tables that only a newer program knows.

@@ -43,6 +43,7 @@ mod appender;
 mod beginning;
 mod columns;
 pub mod disk;
+mod ending;
 mod error;
 mod feed;
 mod fields;

@@ -1,20 +1,20 @@
 //! Opens a journal: finds it or mints it, cuts a torn tail, refuses damage, begins a segment.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use schema::{Digest, Now};
+use schema::Now;
 use uuid::Uuid;
 
 use crate::beginning::{self, Beginning};
 use crate::disk::Disk;
+use crate::ending::Ending;
 use crate::error::{ErrorKind, JournalError, is_full};
 use crate::ledger::Segment;
-use crate::record::Kind;
-use crate::resume::{Checkpoint, Resume, ShardFact, Watermark, WatermarkNote};
-use crate::scanner::{Found, Scanner};
+use crate::resume::{Checkpoint, Resume, Watermark};
+use crate::scanner::Scanner;
 use crate::segment::{self, Header};
 
 /// What was found when the journal was opened.
@@ -56,31 +56,13 @@ pub(crate) struct Opened {
     pub(crate) recovery: Recovery,
 }
 
-/// The last segment, read to its end.
-struct Ending {
-    header: Header,
-    watermark: Watermark,
-    resume: Resume,
-    position: u64,
-    sequence: i64,
-    /// Where the records end that can be read.
-    kept_bytes: u64,
-    /// Where the last of them ends that is not a watermark.
-    facts_bytes: u64,
-    /// So much is durable by what the segment says of itself.
-    durable_bytes: u64,
-    /// So much was durable when the segment began.
-    beginning_bytes: u64,
-    file_bytes: u64,
-}
-
 pub(crate) fn open(disk: &Arc<dyn Disk>, root: &Path, now: Now) -> Result<Opened, JournalError> {
     let (journal, folder) = find_or_mint(&**disk, root)?;
     let (mut older, removed) = segments(&**disk, &folder, journal)?;
     let Some(last) = older.pop_back() else {
         return begin_first(&**disk, folder, journal, removed, now);
     };
-    let ending = Ending::read(&**disk, &last.path, journal)?;
+    let ending = Ending::read(&**disk, &last.path)?;
     let torn = ending.secure(&**disk, &folder, &last.path)?;
     let mut header = Header {
         number: last.number + 1,
@@ -240,126 +222,8 @@ pub(crate) fn check_name(
     Err(JournalError::damaged(path, 0, what))
 }
 
-impl Ending {
-    fn read(disk: &dyn Disk, path: &Path, journal: Uuid) -> Result<Self, JournalError> {
-        let mut scanner = Scanner::open(disk, path)?;
-        debug_assert_eq!(scanner.header().journal, journal);
-        let mut ending = Self::beginning(&mut scanner)?;
-        let mut digest = Digest::default();
-        loop {
-            let (head, payload) = match scanner.next()? {
-                Found::Record(head, payload) => (head, payload),
-                Found::End => break,
-                Found::Bad(what) => {
-                    let bytes = scanner.promised_bytes()?;
-                    if bytes > scanner.offset() {
-                        let what = format!("{what}, and {bytes} bytes of it were durable");
-                        return Err(scanner.damaged(what));
-                    }
-                    break;
-                }
-            };
-            match head.kind {
-                Kind::Batch => match scanner.batch(&head, payload) {
-                    Ok(batch) => ending.resume.batch(&batch, &mut digest),
-                    // Rows of a table that this program does not know have no identity for it.
-                    Err(error) if *error.kind() == ErrorKind::Newer => {}
-                    Err(error) => return Err(error),
-                },
-                Kind::Shard => {
-                    ending.resume.shard(&parse::<ShardFact>(&scanner, &payload)?);
-                }
-                Kind::Watermark => {
-                    let note: WatermarkNote = parse(&scanner, &payload)?;
-                    ending.resume.alive(&note.alive_at);
-                    ending.watermark = note.watermark;
-                    ending.durable_bytes = ending.durable_bytes.max(note.bytes);
-                }
-                Kind::Schema | Kind::Checkpoint | Kind::Later(_) => {}
-            }
-            ending.kept_bytes = scanner.offset();
-            if head.kind != Kind::Watermark {
-                ending.facts_bytes = scanner.offset();
-            }
-        }
-        ending.position = scanner.position();
-        ending.sequence = scanner.sequence();
-        ending.file_bytes = scanner.file_bytes()?;
-        Ok(ending)
-    }
-
-    /// The checkpoint. It was durable before the segment had its name: it must be there.
-    fn beginning(scanner: &mut Scanner) -> Result<Self, JournalError> {
-        let payload = match scanner.next()? {
-            Found::Record(head, payload) if head.kind == Kind::Checkpoint => payload,
-            Found::Record(..) | Found::End => return Err(scanner.damaged("it has no checkpoint")),
-            Found::Bad(what) => return Err(scanner.damaged(what)),
-        };
-        let checkpoint: Checkpoint = parse(scanner, &payload)?;
-        let bytes = scanner.offset();
-        Ok(Self {
-            header: scanner.header().clone(),
-            watermark: checkpoint.watermark,
-            resume: checkpoint.resume,
-            position: scanner.position(),
-            sequence: scanner.sequence(),
-            kept_bytes: bytes,
-            facts_bytes: bytes,
-            durable_bytes: bytes,
-            beginning_bytes: bytes,
-            file_bytes: bytes,
-        })
-    }
-
-    /// Makes what can be read durable and cuts off the rest.
-    ///
-    /// What a watermark covers is durable. What is beyond is copied: if an earlier process died of
-    /// a failed sync, the kernel may show bytes that are not on the disk, and a second sync would
-    /// claim that they are. Trailing watermarks alone are not worth a copy: they are cut off, and
-    /// the next segment's checkpoint says what they said.
-    fn secure(
-        &self,
-        disk: &dyn Disk,
-        folder: &Path,
-        path: &Path,
-    ) -> Result<Option<Torn>, JournalError> {
-        if self.facts_bytes > self.durable_bytes {
-            copy(disk, folder, path, self.header.number, self.facts_bytes)
-                .map_err(|error| refused(disk, "copy", path, error))?;
-        } else if self.file_bytes > self.facts_bytes {
-            disk.truncate(path, self.facts_bytes)
-                .map_err(|error| JournalError::io("cut", path, error))?;
-        }
-        let cut_bytes = self.file_bytes - self.kept_bytes;
-        let kept_bytes = self.facts_bytes;
-        let torn = Torn { segment: path.to_owned(), kept_bytes, cut_bytes };
-        Ok((cut_bytes > 0).then_some(torn))
-    }
-}
-
-/// Puts a copy of the first `bytes` in the file's place, durably.
-fn copy(disk: &dyn Disk, folder: &Path, path: &Path, number: u64, bytes: u64) -> io::Result<()> {
-    let draft = segment::draft_path_of(folder, number);
-    let mut from = disk.open(path)?.take(bytes);
-    let mut to = beginning::create(disk, &draft)?;
-    let copied = io::copy(&mut from, &mut to)?;
-    if copied != bytes {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-    }
-    to.flush()?;
-    to.sync()?;
-    disk.rename(&draft, path)?;
-    disk.sync_folder(folder)
-}
-
-fn parse<T: serde::de::DeserializeOwned>(
-    scanner: &Scanner,
-    payload: &[u8],
-) -> Result<T, JournalError> {
-    serde_json::from_slice(payload).map_err(|error| scanner.damaged(error.to_string()))
-}
-
-fn refused(disk: &dyn Disk, verb: &str, path: &Path, error: io::Error) -> JournalError {
+/// The error of a call while the journal is opened.
+pub(crate) fn refused(disk: &dyn Disk, verb: &str, path: &Path, error: io::Error) -> JournalError {
     if !is_full(&error) {
         return JournalError::io(verb, path, error);
     }

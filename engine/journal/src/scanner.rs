@@ -5,6 +5,7 @@ use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use schema::Batch;
+use serde::de::DeserializeOwned;
 
 use crate::columns::{Misfit, Stored};
 use crate::disk::{Disk, Source};
@@ -110,6 +111,11 @@ impl Scanner {
         self.position = head.position;
         self.sequence += i64::from(head.rows);
         Ok(())
+    }
+
+    /// The note in a record that [`next`](Self::next) returned.
+    pub(crate) fn note<T: DeserializeOwned>(&self, payload: &[u8]) -> Result<T, JournalError> {
+        serde_json::from_slice(payload).map_err(|error| self.damaged(error.to_string()))
     }
 
     /// The batch in a record that [`next`](Self::next) returned.

@@ -20,6 +20,7 @@ pub(super) fn io(disk: &dyn Disk, doing: &str, path: &Path, source: io::Error) -
             let doing = format!("{place} ({free} bytes free: make room, and it goes on by itself)");
             (SinkErrorKind::Retry, doing)
         }
+        ErrorKind::NotADirectory => (SinkErrorKind::Stop, place),
         _ => (SinkErrorKind::Retry, place),
     };
     SinkError { kind, doing, source: Box::new(source) }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, Entry, File, Source, Syncer};
+use super::{Disk, Entry, File, Source};
 
+mod handle;
 mod surface;
 
+use handle::{Handle, Reading};
 use surface::{Chance, Surface};
 
 /// A disk in memory for tests of what survives. The same seed and the same calls give the same
@@ -283,21 +285,21 @@ impl Disk for Simulated {
         let id = state.files.len();
         state.files.push(Surface::default());
         state.change(Change::Put(path.to_owned(), id));
-        power.done(Box::new(Handle { disk: self.clone(), id }) as Box<dyn File>)
+        power.done(Box::new(Handle::new(self, id)) as Box<dyn File>)
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let mut state = self.state();
         let power = state.call()?;
         let id = state.file(path)?;
-        power.done(Box::new(Handle { disk: self.clone(), id }) as Box<dyn File>)
+        power.done(Box::new(Handle::new(self, id)) as Box<dyn File>)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Source>> {
         let mut state = self.state();
         let power = state.call()?;
         let id = state.file(path)?;
-        power.done(Box::new(Reading { disk: self.clone(), id, at: 0 }) as Box<dyn Source>)
+        power.done(Box::new(Reading::new(self, id)) as Box<dyn Source>)
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
@@ -380,76 +382,6 @@ impl Disk for Simulated {
         let power = state.call()?;
         let room = state.room.unwrap_or(u64::MAX);
         power.done(room)
-    }
-}
-
-#[derive(Debug)]
-struct Handle {
-    disk: Simulated,
-    id: usize,
-}
-
-impl Write for Handle {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.disk.state().write(self.id, bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl File for Handle {
-    fn sync(&mut self) -> io::Result<()> {
-        self.disk.state().sync(self.id)
-    }
-
-    fn syncer(&self) -> io::Result<Arc<dyn Syncer>> {
-        Ok(Arc::new(Handle { disk: self.disk.clone(), id: self.id }))
-    }
-}
-
-impl Syncer for Handle {
-    fn sync(&self) -> io::Result<()> {
-        self.disk.state().sync(self.id)
-    }
-}
-
-struct Reading {
-    disk: Simulated,
-    id: usize,
-    at: u64,
-}
-
-impl Read for Reading {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.disk.state();
-        let power = state.call()?;
-        let from = usize::try_from(self.at).unwrap_or(usize::MAX);
-        let rest = state.surface(self.id).seen().get(from..).unwrap_or_default();
-        let taken = rest.len().min(into.len());
-        into.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        self.at += taken as u64;
-        power.done(taken)
-    }
-}
-
-impl Seek for Reading {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let bytes = Source::bytes(self)?;
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => bytes.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at = at.ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
-        Ok(self.at)
-    }
-}
-
-impl Source for Reading {
-    fn bytes(&self) -> io::Result<u64> {
-        Ok(self.disk.state().surface(self.id).seen().len() as u64)
     }
 }
 

@@ -76,6 +76,7 @@ fn segments_go_when_every_sink_is_past_them_and_they_are_old() {
     feed.release("slow", 2);
     assert!(feed.trim(rows::at(9_000_000)).unwrap().is_empty(), "too young");
     assert_eq!(feed.trim(late).unwrap().len(), 2);
+    assert_eq!(feed.oldest(), 3);
     assert_eq!(feed.attach("new", 1).unwrap_err().kind(), &ErrorKind::Gone { oldest: 3 });
     assert_eq!(feed.attach("new", 5).unwrap_err().kind(), &ErrorKind::Ahead { durable: 4 });
     let gone = journal.feed.read(0, 1, Duration::ZERO).unwrap_err();
@@ -121,6 +122,19 @@ fn a_restart_knows_where_the_last_run_ended() {
     assert_eq!(shard.channels, ["a", "b"]);
     assert_eq!(shard.alive_at, rows::at(9).utc);
     assert_eq!((recovery.opened_before, recovery.torn), (1, None));
+}
+
+#[test]
+fn through_follows_the_clock_back() {
+    let disk = Simulated::new(1);
+    let mut journal = begin(&disk, Options::default());
+    for micros in [50, 20] {
+        journal.appender.through(rows::at(micros).utc).unwrap();
+        assert_eq!(journal.syncer.sync().unwrap().through, rows::at(micros).utc);
+    }
+    journal.appender.close().unwrap();
+    let recovery = begin(&disk, Options::default()).recovery;
+    assert_eq!(recovery.watermark.unwrap().through, rows::at(20).utc);
 }
 
 #[test]

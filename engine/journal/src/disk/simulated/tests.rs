@@ -1,6 +1,7 @@
 //! Tests of the simulated disk: it keeps what it must, and loses whatever it may.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use super::*;
 

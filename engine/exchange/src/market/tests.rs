@@ -1,0 +1,161 @@
+//! What holds for every seed's market.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::channel::{Channel, Interval};
+use crate::market::instrument::More;
+use crate::name::{Kind, Name};
+use crate::wire::{Era, notification};
+
+const NOW_MS: i64 = 1_789_344_931_549;
+
+fn market(seed: u64) -> Market {
+    Market::new(&MarketConfig { seed, ..MarketConfig::default() }, NOW_MS).unwrap()
+}
+
+#[test]
+fn it_lists_exactly_as_many_options_as_asked() {
+    for options in [0, 1, 2, 7, 100, 999, 1548, 3000] {
+        let config = MarketConfig { options, ..MarketConfig::default() };
+        let market = Market::new(&config, NOW_MS).unwrap();
+        assert_eq!(market.turns.len(), options);
+        assert_eq!(market.by_name.len(), options + 2, "every name is unique");
+    }
+    let market = market(1);
+    let of =
+        |currency| market.turns.iter().filter(|id| market.at(**id).currency == currency).count();
+    assert_eq!((of(0), of(1)), (728, 820));
+    let config = MarketConfig { currencies: vec!["ETH".into()], options: 9, ..Default::default() };
+    assert_eq!(Market::new(&config, NOW_MS).unwrap().turns.len(), 9);
+    let config = MarketConfig { currencies: vec!["DOGE".into()], ..Default::default() };
+    assert!(Market::new(&config, NOW_MS).is_err());
+}
+
+#[test]
+fn names_say_what_is_traded() {
+    for it in &market(2).instruments {
+        let name = Name::parse(&it.name).unwrap();
+        match (it.contract, name.kind) {
+            (Contract::Perpetual, Kind::Perpetual) => {}
+            (Contract::Option { expiry_ms, strike, right, .. }, kind) => {
+                assert_eq!(kind, Kind::Option { expiry_ms, strike, right });
+            }
+            other => panic!("{}: {other:?}", it.name),
+        }
+    }
+}
+
+#[test]
+fn tickers_obey_black() {
+    let mut market = market(3);
+    for step in 0..4000 {
+        let Event::Quote { instrument, .. } = market.advance(NOW_MS + step) else { continue };
+        let it = market.at(instrument);
+        let ticker = it.ticker.as_ref().unwrap();
+        if let Some((bid, ask)) = ticker.bid.zip(ticker.ask) {
+            assert!(bid.0 < ask.0, "{}", it.name);
+        }
+        let (Some(terms), More::Option { greeks, mark_iv, bid_iv, ask_iv, .. }) =
+            (it.terms(), &ticker.more)
+        else {
+            continue;
+        };
+        assert!((terms.price(mark_iv / 100.0) - ticker.mark).abs() <= 0.5001e-4);
+        assert!((terms.greeks(mark_iv / 100.0).vega - greeks.vega).abs() <= 1e-5);
+        for (level, iv) in [(ticker.bid, *bid_iv), (ticker.ask, *ask_iv)] {
+            if level.is_none() || iv == 0.0 {
+                continue;
+            }
+            let price = it.grid.price(level.unwrap().0);
+            let slack = 0.0051 * terms.greeks(iv / 100.0).vega / terms.forward + 1e-9;
+            assert!((terms.price(iv / 100.0) - price).abs() <= slack * 1.5, "{}", it.name);
+        }
+        assert!(*bid_iv == 0.0 || *ask_iv == 0.0 || bid_iv < ask_iv);
+    }
+}
+
+#[test]
+fn trades_leave_no_hole() {
+    let mut market = market(4);
+    let mut seqs: HashMap<InstrumentId, i64> = HashMap::new();
+    let (mut ids, mut trades_seen) = (std::collections::HashSet::new(), 0);
+    for step in 0..40_000 {
+        let before: Vec<i64> = market.instruments.iter().map(|it| it.trade_seq).collect();
+        let Event::Trades { instrument, trades, .. } = market.advance(NOW_MS + step) else {
+            continue;
+        };
+        for trade in trades {
+            let last = seqs.entry(instrument).or_insert(before[instrument as usize]);
+            assert_eq!(trade.trade_seq, *last + 1);
+            *last = trade.trade_seq;
+            assert!(ids.insert((market.at(instrument).currency, trade.trade_id)));
+            assert!(trade.amount > 0.0 && trade.price > 0.0);
+            trades_seen += 1;
+        }
+        if step > 4000 && trades_seen > 200 {
+            break;
+        }
+    }
+    assert!(trades_seen > 200);
+}
+
+#[test]
+fn a_seed_is_a_market() {
+    let tell = |seed| {
+        let mut market = market(seed);
+        let mut text = String::new();
+        for step in 0..500 {
+            let event = market.advance(NOW_MS + step * 7);
+            for channel in market.channels_of(&event) {
+                let data = market.data(&event, channel).unwrap();
+                text.push_str(&notification("c", data, Era::Modern.style()));
+            }
+        }
+        text
+    };
+    assert_eq!(tell(9), tell(9));
+    assert_ne!(tell(9), tell(10));
+}
+
+#[test]
+fn every_text_is_json_and_some_say_nothing() {
+    let mut market = market(5);
+    let (mut no_bid, mut no_last, mut no_settlement) = (0, 0, 0);
+    for id in 0..market.instruments.len() as InstrumentId {
+        for era in Era::ALL {
+            let data = market.state(Channel::Ticker(id, Interval::Hundred)).unwrap();
+            let text = notification("ticker.X.100ms", data, era.style());
+            let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let data = &frame["params"]["data"];
+            if data["best_bid_price"] == 0.0 {
+                assert_eq!((&data["best_bid_amount"], &data["bid_iv"]), (&0.0.into(), &0.0.into()));
+                no_bid += 1;
+            }
+            no_last += i32::from(data["last_price"].is_null());
+            no_settlement += i32::from(data.get("settlement_price").is_none());
+        }
+    }
+    assert!(no_bid > 20 && no_last > 20 && no_settlement > 20);
+    market.advance(NOW_MS);
+}
+
+#[test]
+fn what_has_expired_is_silent() {
+    let mut market = market(6);
+    let later = NOW_MS + 90_000_000;
+    let dying: Vec<Arc<str>> = market
+        .turns
+        .iter()
+        .map(|id| market.at(*id))
+        .filter(|it| !it.is_open(later))
+        .map(|it| Arc::clone(&it.name))
+        .collect();
+    assert!(!dying.is_empty() && dying.iter().all(|name| market.instrument(name).is_some()));
+    for _ in 0..5000 {
+        if let Event::Quote { instrument, .. } = market.advance(later) {
+            assert!(market.at(instrument).is_open(later), "{}", market.at(instrument).name);
+        }
+    }
+    assert!(dying.iter().all(|name| market.instrument(name).is_none()));
+}

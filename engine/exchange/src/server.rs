@@ -1,0 +1,225 @@
+//! The one port: plain or TLS, REST or websocket.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::connection;
+use crate::error::ExchangeError;
+use crate::http::{self, HttpError, HttpRequest};
+use crate::hub::Shared;
+use crate::methods;
+use crate::rpc::{self, Call, RpcError};
+
+/// How often the venue moves.
+const STEP: Duration = Duration::from_millis(10);
+/// How often the truth log reaches the disk.
+const TRUTH: Duration = Duration::from_millis(200);
+/// A connection must say what it wants within this.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// An HTTP connection lives no longer.
+const HTTP_LIFE: Duration = Duration::from_secs(900);
+/// How long connections may take to end when the exchange stops.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// A certificate chain and its key, both as PEM.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// One or more certificates, the server's own first.
+    pub certificate_pem: Vec<u8>,
+    /// The private key; it is never printed.
+    pub key_pem: Vec<u8>,
+}
+
+impl std::fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TlsIdentity({} bytes of certificates)", self.certificate_pem.len())
+    }
+}
+
+impl TlsIdentity {
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, ExchangeError> {
+        let failed = |reason: &dyn std::fmt::Display| ExchangeError::Tls(reason.to_string());
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(&self.certificate_pem).collect();
+        let chain = chain.map_err(|error| failed(&error))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key_pem).map_err(|error| failed(&error))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .map_err(|error| failed(&error))?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+/// Accepts and serves until told to stop.
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    hub: Shared,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tasks = JoinSet::new();
+    let told = stop.clone();
+    let (mut step, mut truth) = (interval(STEP), interval(TRUTH));
+    // A late step makes up for itself: it is time that counts the events.
+    step.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    truth.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else {
+                    // Out of descriptors, most likely: do not spin on it.
+                    tokio::time::sleep(STEP).await;
+                    continue;
+                };
+                tasks.spawn_local(welcome(stream, tls.clone(), Rc::clone(&hub), told.clone()));
+            }
+            _ = step.tick() => {
+                let stepped = hub.borrow_mut().step();
+                if let Err(error) = stepped {
+                    hub.borrow().counters.failed(&error);
+                }
+            }
+            _ = truth.tick() => hub.borrow_mut().flush_truth(),
+            Some(_) = tasks.join_next() => {}
+            _ = stop.wait_for(|stopped| *stopped) => break,
+        }
+    }
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    let _ = timeout(GOODBYE, ended).await;
+    hub.borrow_mut().flush_truth();
+}
+
+async fn welcome(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    hub: Shared,
+    stop: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => converse(stream, hub, stop).await,
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
+                converse(stream, hub, stop).await;
+            }
+        }
+    }
+}
+
+/// Answers requests until one of them becomes a websocket.
+async fn converse<S>(mut stream: S, hub: Shared, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut buffer = Vec::new();
+    let requests = async {
+        loop {
+            match http::read(&mut stream, &mut buffer).await {
+                Ok(request) if request.path == "/ws/api/v2" => {
+                    if let Some(key) = request.websocket_key {
+                        return Some(key);
+                    }
+                    let text = "this path speaks websocket only\n";
+                    let _ = http::respond(&mut stream, 400, TEXT, text, false).await;
+                    return None;
+                }
+                Ok(request) => {
+                    let (status, kind, body) = answer(&request, &hub);
+                    hub.borrow().counters.requested();
+                    let keep = request.keep_alive;
+                    let sent = http::respond(&mut stream, status, kind, &body, keep).await;
+                    if sent.is_err() || !keep {
+                        return None;
+                    }
+                }
+                Err(HttpError::Bad(status)) => {
+                    let text = "no request that this server understands\n";
+                    let _ = http::respond(&mut stream, status, TEXT, text, false).await;
+                    return None;
+                }
+                Err(HttpError::Gone) => return None,
+            }
+        }
+    };
+    let key = tokio::select! {
+        key = timeout(HTTP_LIFE, requests) => key.ok().flatten(),
+        _ = stop.wait_for(|stopped| *stopped) => None,
+    };
+    let Some(key) = key else { return };
+    if switch(&mut stream, &key).await.is_ok() {
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(1 << 20))
+            .max_frame_size(Some(1 << 20));
+        let role = Role::Server;
+        let socket = WebSocketStream::from_partially_read(stream, buffer, role, Some(limits)).await;
+        connection::serve(socket, hub, stop).await;
+    }
+}
+
+async fn switch<S: AsyncWrite + Unpin>(stream: &mut S, key: &str) -> io::Result<()> {
+    let accept = derive_accept_key(key.as_bytes());
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-accept: {accept}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.flush().await
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// Status, kind and body of the answer to a plain request.
+fn answer(request: &HttpRequest, hub: &Shared) -> (u16, &'static str, String) {
+    if request.path == "/channels" {
+        let hub = hub.borrow();
+        // A raw channel can only be sent where somebody can authenticate.
+        let raw = hub.desk.credentials.is_some();
+        let mut text = hub.desk.venue.channels(raw).join("\n");
+        text.push('\n');
+        return (200, TEXT, text);
+    }
+    let Some(method) = request.path.strip_prefix("/api/v2") else {
+        return (404, TEXT, "there is /ws/api/v2, /api/v2/public/… and /channels\n".to_owned());
+    };
+    let mut hub = hub.borrow_mut();
+    let us_in = hub.clock.now_us();
+    let (id, call) = read(method.trim_start_matches('/'), request);
+    let outcome = call.and_then(|call| match call.method.as_str() {
+        "public/auth" => hub.desk.authenticate(&call.params),
+        private if private.starts_with("private/") => Err(RpcError::unauthorized()),
+        method => methods::call(&hub.desk.venue, method, &call.params, us_in),
+    });
+    let status = if outcome.is_ok() { 200 } else { 400 };
+    let us_out = hub.clock.now_us().max(us_in);
+    (status, JSON, rpc::answer(id, outcome, us_in, us_out, true))
+}
+
+/// The call of a REST request: from the path and the query, or from a JSON-RPC body.
+fn read(method: &str, request: &HttpRequest) -> (Option<Value>, Result<Call, RpcError>) {
+    let named = |params| Call { method: method.to_owned(), params };
+    if request.method == "POST" && !request.body.is_empty() {
+        let (id, call) = rpc::read(&String::from_utf8_lossy(&request.body));
+        return (id, if method.is_empty() { call } else { call.map(|call| named(call.params)) });
+    }
+    let mut params = http::parameters(&request.query);
+    (params.remove("id"), Ok(named(params)))
+}

@@ -1,0 +1,32 @@
+//! Deribit's public market data: a notification's JSON becomes rows.
+//!
+//! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
+//! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
+//! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
+//! `tally` counts everything that is not a row; [`instruments`] reads the list of instruments.
+//! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod book;
+mod channel;
+mod decoder;
+mod depth;
+mod field;
+mod identities;
+mod index;
+pub mod instruments;
+mod levels;
+pub mod nesting;
+mod quarantine;
+mod refusal;
+mod sequence;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod ticker;
+mod trades;
+mod wire;
+
+pub use decoder::{Decoder, Hole, LastIdentity, Limits};
+pub use refusal::Refusal;
+pub use tally::{Counts, Stored, Tally, Unknown};

@@ -1,0 +1,100 @@
+//! `book.X.interval`: a snapshot of the whole book, then changes.
+
+use schema::Now;
+use schema::tables::{BookChange, Rows};
+
+use super::decoder::Decoder;
+use super::field::{Text, Whole};
+use super::identities::Step;
+use super::levels::Levels;
+use super::refusal::Refusal;
+use super::tally::Stored;
+use super::wire::wire;
+
+wire! {
+    /// One message of either book channel; a grouped one has neither type nor prev_change_id.
+    struct BookMessage {
+        timestamp: Whole = "timestamp",
+        instrument_name: Text<'a> = "instrument_name",
+        kind: Text<'a> = "type",
+        change_id: Whole = "change_id",
+        prev_change_id: Whole = "prev_change_id",
+        bids: Levels<'a> = "bids",
+        asks: Levels<'a> = "asks",
+    }
+    ignored []
+}
+
+impl Decoder {
+    /// Books of any instrument are kept: their table does not depend on its kind.
+    pub(super) fn book(
+        &mut self,
+        instrument: &str,
+        data: &str,
+        now: Now,
+        rows: &mut Rows,
+    ) -> Result<(), Refusal> {
+        let book = self.read_book(instrument, data)?;
+        let timestamp = book.timestamp.moment("timestamp")?;
+        let change_id = book.change_id.required("change_id")?;
+        let prev_change_id = book.prev_change_id.optional("prev_change_id")?;
+        // A new book may begin with a change of version 0; before 2020 there was no type.
+        let snapshot =
+            book.kind.text("type")? == Some("snapshot") || matches!(prev_change_id, None | Some(0));
+        let (bids, asks) = (book.bids.read("bids")?, book.asks.read("asks")?);
+
+        let known = self.identities.of(instrument, now, self.limits.instruments);
+        match known.book.take(change_id, prev_change_id, snapshot, timestamp) {
+            Step::Next => {}
+            Step::Break => self.tally.book_breaks += 1,
+            Step::Restart => self.tally.books_restarted += 1,
+            Step::Repeat => {
+                self.tally.duplicates_dropped.add(Stored::BookChanges, 1);
+                return Ok(());
+            }
+        }
+        let message = BookChange {
+            timestamp,
+            received_at: now.utc,
+            instrument,
+            change_id,
+            prev_change_id,
+            snapshot,
+            side: None,
+            action: None,
+            price: None,
+            amount: None,
+        };
+        for (side, levels) in [("bid", bids), ("ask", asks)] {
+            for level in levels {
+                rows.book_changes.push(&BookChange {
+                    side: Some(side),
+                    action: level.action.as_deref(),
+                    price: Some(level.price),
+                    amount: Some(level.amount),
+                    ..message
+                });
+            }
+        }
+        let levels = bids.len() + asks.len();
+        if levels == 0 {
+            rows.book_changes.push(&message);
+        }
+        self.tally.rows.add(Stored::BookChanges, levels.max(1) as u64);
+        Ok(())
+    }
+
+    pub(super) fn read_book<'a>(
+        &mut self,
+        instrument: &str,
+        data: &'a str,
+    ) -> Result<BookMessage<'a>, Refusal> {
+        let book: BookMessage<'_> =
+            sonic_rs::from_str(data).map_err(|error| Refusal::of(&error))?;
+        if book.instrument_name.required_text("instrument_name")? != instrument {
+            return Err(Refusal::OtherInstrument);
+        }
+        self.tally.strangers("book", &book.strangers);
+        Ok(book)
+    }
+}

@@ -1,0 +1,172 @@
+//! The decoder: one notification in, rows out.
+
+use std::fmt;
+
+use schema::tables::Rows;
+use schema::{Digest, Now};
+
+use super::channel::Channel;
+use super::identities::{Identities, Kind, Repeats};
+use super::nesting;
+use super::quarantine::Quarantine;
+use super::refusal::Refusal;
+use super::tally::Tally;
+
+/// Turns notifications into rows, and drops what was recorded before.
+///
+/// It owns no clock and does no I/O. Text from outside never makes it fail: what cannot be
+/// decoded goes to `rows.quarantine` and disturbs nothing else.
+pub struct Decoder {
+    pub(super) limits: Limits,
+    pub(super) identities: Identities,
+    pub(super) tally: Tally,
+    pub(super) digest: Digest,
+    /// Room for the texts of a depth row.
+    pub(super) sides: (String, String),
+    quarantine: Quarantine,
+}
+
+/// What a decoder may hold on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Instruments and indices whose past is remembered; about 500 bytes each.
+    pub instruments: usize,
+    /// Holes in the trades of one instrument.
+    pub holes: usize,
+    /// How deeply a message may be nested.
+    pub nesting: usize,
+}
+
+/// What was last recorded of an instrument before this process, as the journal knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastIdentity {
+    /// The highest trade_seq: it and everything below is taken as recorded.
+    pub trade_seq: Option<i64>,
+    /// The change_id of the newest book message.
+    pub change_id: Option<i64>,
+    /// The digest of the newest ticker's row.
+    pub ticker: Option<u128>,
+}
+
+/// Trades that were skipped: `first..=last` of the instrument's trade_seq are not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole<'a> {
+    /// The instrument.
+    pub instrument: &'a str,
+    /// The first trade_seq missing.
+    pub first: i64,
+    /// The last trade_seq missing.
+    pub last: i64,
+}
+
+impl Decoder {
+    /// A decoder that has seen nothing yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            identities: Identities::default(),
+            tally: Tally::default(),
+            digest: Digest::default(),
+            sides: (String::new(), String::new()),
+            quarantine: Quarantine::default(),
+        }
+    }
+
+    /// Seeds what was last recorded of an instrument before a restart, or by another connection.
+    pub fn resume(&mut self, instrument: &str, last: LastIdentity) {
+        let known = self.identities.of(instrument, Now::default(), self.limits.instruments);
+        if let Some(seq) = last.trade_seq {
+            known.trades.resume(seq);
+        }
+        known.book.change_id = last.change_id;
+        known.ticker = Repeats(last.ticker);
+    }
+
+    /// Decodes one notification. `data` is the JSON text of its `params.data`.
+    pub fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) {
+        if let Err(refusal) = self.route(channel, data, now, rows) {
+            self.refuse(channel, refusal, data, now, rows);
+        }
+    }
+
+    /// Keeps a message that is not even a notification, within the quarantine's budget.
+    pub fn quarantine(
+        &mut self,
+        channel: &str,
+        reason: &str,
+        raw: &[u8],
+        now: Now,
+        rows: &mut Rows,
+    ) {
+        self.quarantine.keep((channel, reason), raw, now, &mut self.tally, rows);
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The trades that are known to be missing at this moment, in no order of instruments.
+    pub fn holes(&self) -> impl Iterator<Item = Hole<'_>> {
+        self.identities.iter().flat_map(|(instrument, known)| {
+            known.trades.holes().map(move |(first, last)| Hole { instrument, first, last })
+        })
+    }
+
+    fn route(
+        &mut self,
+        channel: &str,
+        data: &str,
+        now: Now,
+        rows: &mut Rows,
+    ) -> Result<(), Refusal> {
+        if nesting::deeper_than(self.limits.nesting, data) {
+            return Err(Refusal::Nesting);
+        }
+        match Channel::parse(channel) {
+            Channel::Ticker(instrument) => self.ticker(instrument, data, now, rows),
+            Channel::Trades => self.trades(channel, data, now, rows),
+            Channel::Book(instrument) => self.book(instrument, data, now, rows),
+            Channel::Depth(instrument) => self.depth(instrument, data, now, rows),
+            Channel::Perpetual(instrument) => self.interest(instrument, data, now, rows),
+            Channel::Index(index) => self.index(index, data, now, rows),
+            Channel::Other(class) => {
+                self.tally.unsupported(class);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        channel: &str,
+        refusal: Refusal,
+        raw: &str,
+        now: Now,
+        rows: &mut Rows,
+    ) {
+        self.quarantine(channel, &refusal.to_string(), raw.as_bytes(), now, rows);
+    }
+
+    /// What kind of instrument it is.
+    pub(super) fn kind(&mut self, instrument: &str, now: Now) -> Kind {
+        let known = self.identities.of(instrument, now, self.limits.instruments);
+        let kind = known.kind;
+        self.tally.instruments_forgotten = self.identities.forgotten;
+        kind
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { instruments: 32_768, holes: 64, nesting: 32 }
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("tally", &self.tally).finish_non_exhaustive()
+    }
+}

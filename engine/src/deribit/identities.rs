@@ -1,0 +1,232 @@
+//! What was recorded last of each instrument, so that a repeat is recognised.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use schema::instrument::Shape;
+use schema::{Instrument, Micros, Now};
+
+use super::sequence::Sequence;
+
+/// The recorded past, by instrument and index name.
+#[derive(Debug, Default)]
+pub(super) struct Identities {
+    known: HashMap<Box<str>, Known, foldhash::fast::RandomState>,
+    /// Names dropped to make room.
+    pub(super) forgotten: u64,
+}
+
+/// What is known of one instrument or index.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What the name says it is.
+    pub(super) kind: Kind,
+    /// Its recorded trades.
+    pub(super) trades: Sequence,
+    /// Its book's last recorded message.
+    pub(super) book: Book,
+    /// The digest of its newest ticker, or index price.
+    pub(super) ticker: Repeats,
+    /// The digest of its newest message of the channel `perpetual`.
+    pub(super) interest: Repeats,
+    /// The digest of its newest grouped book.
+    pub(super) depth: Repeats,
+    /// Of its newest ticker: what a depth row repeats.
+    pub(super) marks: Marks,
+    heard: Duration,
+}
+
+/// The kinds of instrument, as messages are sorted by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Option,
+    Perpetual,
+    Future,
+    Spot,
+    /// Combos, and names of no known shape.
+    Combo,
+}
+
+/// Numbers of the newest ticker. Whichever the instrument's tickers do not have are missing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    pub(super) mark_price: Option<f64>,
+    pub(super) underlying_price: Option<f64>,
+    pub(super) index_price: Option<f64>,
+    pub(super) funding_rate: Option<f64>,
+    pub(super) open_interest: Option<f64>,
+    pub(super) volume_24h: Option<f64>,
+}
+
+/// The digest of the newest message of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Repeats(pub(super) Option<u128>);
+
+/// The last recorded message of a book.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Book {
+    pub(super) change_id: Option<i64>,
+    at: Option<Micros>,
+}
+
+/// What a book message is to its book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The next message, or a new snapshot.
+    Next,
+    /// A change that does not follow the message before.
+    Break,
+    /// A snapshot with which the book's counter starts again.
+    Restart,
+    /// Recorded already.
+    Repeat,
+}
+
+impl Identities {
+    /// What is known of the name; when it is new, nothing.
+    pub(super) fn of(&mut self, name: &str, now: Now, limit: usize) -> &mut Known {
+        if !self.known.contains_key(name) {
+            if self.known.len() >= limit {
+                self.make_room();
+            }
+            self.known.insert(name.into(), Known::new(name));
+        }
+        match self.known.get_mut(name) {
+            Some(known) => {
+                known.heard = now.monotonic;
+                known
+            }
+            None => unreachable!("inserted above"),
+        }
+    }
+
+    /// Everything known, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Known)> {
+        self.known.iter().map(|(name, known)| (&**name, known))
+    }
+
+    /// Forgets the half that has been silent longest: mostly expired instruments.
+    fn make_room(&mut self) {
+        let mut heard: Vec<Duration> = self.known.values().map(|known| known.heard).collect();
+        let middle = heard.len() / 2;
+        let (_, middle, _) = heard.select_nth_unstable(middle);
+        let (middle, before) = (*middle, self.known.len());
+        self.known.retain(|_, known| known.heard > middle);
+        self.forgotten += (before - self.known.len()) as u64;
+    }
+}
+
+impl Known {
+    fn new(name: &str) -> Self {
+        Self {
+            kind: Kind::of(name),
+            trades: Sequence::default(),
+            book: Book::default(),
+            ticker: Repeats::default(),
+            interest: Repeats::default(),
+            depth: Repeats::default(),
+            marks: Marks::default(),
+            heard: Duration::ZERO,
+        }
+    }
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        match Instrument::parse(name).shape {
+            Shape::Option { .. } => Self::Option,
+            Shape::Perpetual => Self::Perpetual,
+            Shape::Future { .. } => Self::Future,
+            Shape::Spot => Self::Spot,
+            Shape::Other => Self::Combo,
+        }
+    }
+}
+
+impl Repeats {
+    /// Whether the newest message before had this digest; it is the newest now.
+    pub(super) fn take(&mut self, digest: u128) -> bool {
+        self.0.replace(digest) == Some(digest)
+    }
+}
+
+impl Book {
+    /// Takes a message in and says what it is.
+    ///
+    /// PROTOCOL: change_id grows, with jumps. At or below the last one there is nothing new; but
+    /// if a snapshot lies below it and more than a minute away from it, the counter has started
+    /// again (or it is another recording), and dropping the book for ever would lose it.
+    pub(super) fn take(
+        &mut self,
+        change_id: i64,
+        prev_change_id: Option<i64>,
+        snapshot: bool,
+        at: Micros,
+    ) -> Step {
+        let step = match self.change_id {
+            None => Step::Next,
+            Some(last) if change_id > last => {
+                if snapshot || prev_change_id == Some(last) {
+                    Step::Next
+                } else {
+                    Step::Break
+                }
+            }
+            Some(last) if snapshot && change_id < last && self.far_from(at) => Step::Restart,
+            Some(_) => return Step::Repeat,
+        };
+        *self = Self { change_id: Some(change_id), at: Some(at) };
+        step
+    }
+
+    fn far_from(self, at: Micros) -> bool {
+        self.at.is_some_and(|last| last.since(at).max(at.since(last)) > RESTART)
+    }
+}
+
+/// No connection lags behind another by this much.
+const RESTART: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(seconds: u64) -> Now {
+        Now { monotonic: Duration::from_secs(seconds), utc: Micros(0) }
+    }
+
+    #[test]
+    fn a_book_that_restarts_is_not_a_repeat() {
+        let mut book = Book::default();
+        let minute = 60_000_000;
+        for (message, expected) in [
+            ((100, None, true, Micros(0)), Step::Next),
+            ((100, None, true, Micros(1)), Step::Repeat),
+            ((105, Some(100), false, Micros(2)), Step::Next),
+            ((105, Some(100), false, Micros(2)), Step::Repeat),
+            ((103, Some(100), false, Micros(2)), Step::Repeat),
+            ((101, None, true, Micros(minute)), Step::Repeat),
+            ((109, Some(107), false, Micros(3)), Step::Break),
+            ((120, None, true, Micros(4)), Step::Next),
+            ((7, Some(5), false, Micros(2 * minute)), Step::Repeat),
+            ((7, None, true, Micros(2 * minute)), Step::Restart),
+            ((8, Some(7), false, Micros(2 * minute)), Step::Next),
+        ] {
+            let (change_id, prev, snapshot, at) = message;
+            assert_eq!(book.take(change_id, prev, snapshot, at), expected, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_silent_are_forgotten() {
+        let mut identities = Identities::default();
+        for second in 0..4 {
+            identities.of(&format!("BTC-1JAN27-{second}-C"), now(second), 4);
+        }
+        identities.of("BTC-1JAN27-0-C", now(9), 4).book.change_id = Some(5);
+        identities.of("BTC-PERPETUAL", now(10), 4);
+        assert_eq!(identities.forgotten, 3);
+        assert_eq!(identities.of("BTC-1JAN27-0-C", now(11), 4).book.change_id, Some(5));
+        assert_eq!(identities.iter().count(), 2);
+    }
+}

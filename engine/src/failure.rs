@@ -1,0 +1,57 @@
+//! Why the program ends, and with which exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug)]
+pub struct Failure {
+    kind: FailureKind,
+    sentence: String,
+}
+
+/// Whose trouble it is; each has its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// 2: the command line or the configuration.
+    Usage,
+    /// 3: the exchange, or the way to it.
+    Exchange,
+    /// 4: the disk.
+    Storage,
+    /// 6: another process has the data folder.
+    InUse,
+}
+
+impl Failure {
+    /// A failure said in one sentence: what, where, what to do.
+    #[must_use]
+    pub fn new(kind: FailureKind, sentence: impl fmt::Display) -> Self {
+        Self { kind, sentence: sentence.to_string() }
+    }
+
+    /// Whose trouble it is.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            FailureKind::Usage => 2,
+            FailureKind::Exchange => 3,
+            FailureKind::Storage => 4,
+            FailureKind::InUse => 6,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,361 @@
+//! JSON-RPC as Deribit speaks it: one connection's conversation, from login to heartbeat.
+//!
+//! | file | what |
+//! |---|---|
+//! | `envelope.rs` | one message taken apart |
+//! | `request.rs` | what we say, and what has no reply yet |
+//! | `reply.rs` | what replies and errors mean |
+//! | `login.rs` | credentials and tokens |
+//! | `watchdog.rs` | silence |
+//! | `refusals.rs` | the gaps of refused channels |
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod envelope;
+mod login;
+mod refusals;
+mod reply;
+mod request;
+mod settings;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+mod watchdog;
+
+use std::time::Duration;
+
+use lifecycle::{ChannelSet, Swap};
+use schema::tables::Rows;
+use schema::{Micros, Now};
+use sonic_rs::LazyValue;
+
+use crate::credits::Credits;
+use crate::session::{Cause, Counters, Decode, Outage, Session, SessionError};
+use crate::subscriptions::{Request, Subscriptions};
+use envelope::Message;
+pub use login::Credentials;
+use login::Login;
+use refusals::Refusals;
+use request::{Pending, Purpose};
+pub use settings::Settings;
+use watchdog::Watchdog;
+
+/// A shard's conversation with Deribit.
+///
+/// After the handshake it says hello, logs in if it has credentials, asks for heartbeats and then
+/// subscribes; login is awaited, because raw channels without it fail a whole call (PROTOCOL 3).
+#[derive(Debug)]
+pub struct Connection<D> {
+    settings: Settings,
+    decoder: D,
+    login: Option<Login>,
+    subscriptions: Subscriptions,
+    pending: Pending,
+    owed: Owed,
+    phase: Phase,
+    subscribing: Credits,
+    asking: Credits,
+    watchdog: Watchdog,
+    outage: Outage,
+    refusals: Refusals,
+    counters: Counters,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Down,
+    LoggingIn,
+    Open,
+}
+
+/// What is to be sent besides subscriptions.
+#[derive(Debug, Default)]
+struct Owed {
+    /// Answers to test requests, and probes.
+    tests: u32,
+    hello: bool,
+    login: bool,
+    heartbeat: bool,
+}
+
+impl Owed {
+    fn any(&self) -> bool {
+        self.tests > 0 || self.hello || self.login || self.heartbeat
+    }
+}
+
+impl<D: Decode> Connection<D> {
+    /// Not connected, nothing wanted.
+    #[must_use]
+    pub fn new(settings: Settings, decoder: D) -> Self {
+        let shard = || settings.shard.clone();
+        Self {
+            login: settings.credentials.clone().map(Login::new),
+            subscriptions: Subscriptions::new(settings.limits),
+            pending: Pending::default(),
+            owed: Owed::default(),
+            phase: Phase::Down,
+            subscribing: Credits::new(settings.subscribing),
+            asking: Credits::new(settings.asking),
+            watchdog: Watchdog::new(settings.idle_max, settings.silent_data_max),
+            outage: Outage::new(shard()),
+            refusals: Refusals::new(shard()),
+            counters: Counters::default(),
+            settings,
+            decoder,
+        }
+    }
+
+    /// What decodes.
+    pub fn decoder(&self) -> &D {
+        &self.decoder
+    }
+
+    /// What decodes.
+    pub fn decoder_mut(&mut self) -> &mut D {
+        &mut self.decoder
+    }
+
+    /// Logged in, or there is no need to be.
+    fn open(&mut self) {
+        if self.phase != Phase::Open {
+            self.phase = Phase::Open;
+            self.owed.heartbeat = true;
+        }
+    }
+
+    /// Follows what the subscriptions have become: gaps end, refusals begin.
+    fn settle(&mut self, now: Now, rows: &mut Rows) {
+        if self.phase == Phase::Down || !self.subscriptions.take_touched() {
+            return;
+        }
+        let tickers = self.subscriptions.acknowledged().iter().any(is_ticker);
+        self.watchdog.expect_tickers(tickers, now);
+        self.refusals.update(self.subscriptions.refused(), now, rows);
+        if self.phase == Phase::Open && self.subscriptions.is_complete() {
+            self.outage.close(now, rows);
+        }
+    }
+
+    fn malformed(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows) {
+        self.counters.malformed += 1;
+        // The reply to a login carries tokens, even if it is not understood.
+        let raw = if self.pending.has_login() { b"(withheld during login)" } else { raw };
+        self.decoder.quarantine(channel, reason, raw, now, rows);
+    }
+
+    /// Writes the first of what is owed.
+    fn transmit_owed(&mut self, now: Duration, out: &mut Vec<u8>) {
+        let owed = &mut self.owed;
+        if owed.tests > 0 {
+            owed.tests -= 1;
+            request::call(out, self.pending.begin(Purpose::Test, now), "public/test", |_| {});
+        } else if std::mem::take(&mut owed.hello) {
+            let id = self.pending.begin(Purpose::Hello, now);
+            let version = ("client_version", env!("CARGO_PKG_VERSION"));
+            let members = [("client_name", &*self.settings.client_name), version];
+            request::call(out, id, "public/hello", |out| request::texts(out, &members));
+        } else if std::mem::take(&mut owed.login) {
+            let id = self.pending.begin(Purpose::Login, now);
+            if let Some(login) = &self.login {
+                login.write(out, id);
+            }
+        } else if std::mem::take(&mut owed.heartbeat) {
+            let id = self.pending.begin(Purpose::Heartbeat, now);
+            let seconds = self.settings.heartbeat.as_secs().max(HEARTBEAT_MIN_S);
+            let interval = format!("\"interval\":{seconds}");
+            request::call(out, id, "public/set_heartbeat", |out| {
+                out.extend_from_slice(interval.as_bytes());
+            });
+        }
+    }
+
+    fn transmit_channels(&mut self, now: Duration, out: &mut Vec<u8>) -> bool {
+        let waits = self.subscriptions.due() > now || self.subscribing.ready_at() > now;
+        if self.phase != Phase::Open || waits {
+            return false;
+        }
+        let Some(Request { ticket, verb, channels }) = self.subscriptions.request(now) else {
+            return false;
+        };
+        let paid = self.subscribing.take(now);
+        assert!(paid, "there were credits a moment ago");
+        let purpose = Purpose::Channels { ticket, channels: channels.len() };
+        request::channels(out, self.pending.begin(purpose, now), verb, &channels);
+        true
+    }
+}
+
+impl<D: Decode> Session for Connection<D> {
+    fn connected(&mut self, now: Now) {
+        assert!(self.phase == Phase::Down, "one socket at a time");
+        self.phase = Phase::LoggingIn;
+        self.owed = Owed { hello: !self.settings.client_name.is_empty(), ..Owed::default() };
+        self.watchdog.connected(now);
+        match &mut self.login {
+            Some(login) => {
+                login.reset();
+                self.owed.login = true;
+            }
+            None => self.open(),
+        }
+        self.subscriptions.touch();
+    }
+
+    fn receive(
+        &mut self,
+        message: &mut [u8],
+        now: Now,
+        rows: &mut Rows,
+    ) -> Result<(), SessionError> {
+        self.counters.messages += 1;
+        self.watchdog.frame(now);
+        match Message::parse(message) {
+            Ok(Message::Notification { channel, data }) => {
+                self.counters.notifications += 1;
+                self.watchdog.data(is_ticker(&channel), now);
+                self.decoder.decode(&channel, data.as_raw_str(), now, rows);
+                return Ok(());
+            }
+            Ok(Message::Heartbeat) => return Ok(()),
+            Ok(Message::TestRequest) => {
+                self.counters.test_requests += 1;
+                self.owed.tests = self.owed.tests.saturating_add(1);
+                return Ok(());
+            }
+            Ok(Message::Reply { id, result }) => {
+                self.reply(id, result.as_ref().map(LazyValue::as_raw_str), now)?;
+            }
+            Ok(Message::Failure { id, failure }) => self.failure(id, &failure, now)?,
+            Err(malformed) => {
+                self.malformed(&malformed.channel, malformed.reason, message, now, rows);
+            }
+        }
+        self.settle(now, rows);
+        Ok(())
+    }
+
+    fn swap(&mut self, swap: Swap) {
+        self.subscriptions.swap(swap);
+    }
+
+    fn transmit(&mut self, now: Now, out: &mut Vec<u8>) -> bool {
+        let now = now.monotonic;
+        if self.phase == Phase::Down {
+            return false;
+        }
+        let sent = if self.owed.any() {
+            let paid = self.asking.take(now);
+            if paid {
+                self.transmit_owed(now, out);
+            }
+            paid
+        } else {
+            false
+        };
+        let sent = sent || self.transmit_channels(now, out);
+        self.counters.requests += u64::from(sent);
+        sent
+    }
+
+    fn deadline(&self) -> Duration {
+        if self.phase == Phase::Down {
+            return Duration::MAX;
+        }
+        if self.subscriptions.is_touched() {
+            return Duration::ZERO;
+        }
+        let mut deadline = self.pending.deadline().min(self.watchdog.deadline());
+        if let Some(login) = &self.login {
+            deadline = deadline.min(login.renew_at());
+        }
+        if self.owed.any() {
+            deadline = deadline.min(self.asking.ready_at());
+        }
+        if self.phase == Phase::Open {
+            deadline = deadline.min(self.subscriptions.due().max(self.subscribing.ready_at()));
+        }
+        deadline
+    }
+
+    fn tick(&mut self, now: Now, rows: &mut Rows) -> Result<(), SessionError> {
+        if self.phase == Phase::Down {
+            return Ok(());
+        }
+        while let Some(purpose) = self.pending.expired(now.monotonic) {
+            self.counters.unanswered += 1;
+            self.lost(purpose, now)?;
+        }
+        if let Some(login) = &mut self.login
+            && login.renew_at() <= now.monotonic
+        {
+            login.renewing();
+            self.owed.login = true;
+        }
+        self.owed.tests += u32::from(self.watchdog.check(now)?);
+        self.settle(now, rows);
+        Ok(())
+    }
+
+    fn disconnected(&mut self, cause: Cause, now: Now) {
+        if !self.subscriptions.acknowledged().is_empty() {
+            // What the exchange had sent and we had not read is lost as well: it is older than
+            // the last message that we read by what was under way.
+            let since = self.watchdog.received_until();
+            let since = Micros(since.0.saturating_sub(self.settings.latency_us_max));
+            self.outage.open(since, cause);
+        } else if self.outage.is_open() {
+            self.outage.open(now.utc, cause);
+        }
+        self.phase = Phase::Down;
+        self.owed = Owed::default();
+        self.pending.clear();
+        self.subscriptions.reconnect();
+    }
+
+    fn outage(&mut self, since: Micros, cause: Cause) {
+        self.outage.open(since, cause);
+        self.subscriptions.touch();
+    }
+
+    fn finish(&mut self, now: Now, rows: &mut Rows) {
+        self.outage.abandon(now, rows);
+        // The next process opens a gap of its own from here on, and asks for these again.
+        self.refusals.update(std::iter::empty(), now, rows);
+    }
+
+    fn acknowledged(&self) -> &ChannelSet {
+        self.subscriptions.acknowledged()
+    }
+
+    fn changes(&self) -> u64 {
+        self.subscriptions.changes()
+    }
+
+    fn reached(&self) -> Option<u64> {
+        self.subscriptions.reached()
+    }
+
+    fn refused(&self) -> impl Iterator<Item = &str> {
+        self.subscriptions.refused()
+    }
+
+    fn last_data(&self) -> Option<Now> {
+        self.watchdog.last_data()
+    }
+
+    fn flowed(&self) -> Duration {
+        self.watchdog.flowed()
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// Tickers come at least each second or so, whatever the market does (PROTOCOL 7).
+fn is_ticker(channel: &str) -> bool {
+    channel.starts_with("ticker.")
+}
+
+const HEARTBEAT_MIN_S: u64 = 10;
