@@ -10,6 +10,7 @@ mod kills;
 mod licences;
 mod market;
 mod random;
+mod readers;
 mod recording;
 mod refusal;
 mod refusals;
