@@ -30,6 +30,26 @@ pub struct Truth {
     trades: HashMap<String, ()>,
 }
 
+/// What an instrument's name says of its kind; other kinds have no table.
+enum Kind {
+    Option,
+    Perpetual,
+    Other,
+}
+
+impl Kind {
+    fn of(instrument: &str) -> Self {
+        let parts: Vec<&str> = instrument.split('-').collect();
+        match parts[..] {
+            [_, "PERPETUAL"] => Self::Perpetual,
+            [_, expiry, _, "C" | "P"] if expiry.starts_with(|c: char| c.is_ascii_digit()) => {
+                Self::Option
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
 /// How a stored set differs from what was sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
@@ -82,9 +102,10 @@ impl Truth {
 
     fn ticker(&mut self, data: &Value, at: i64) {
         let instrument = data["instrument_name"].as_str().expect("a ticker has an instrument");
-        let columns = match instrument.ends_with("-PERPETUAL") {
-            true => Columns::PERPETUAL_QUOTES,
-            false => Columns::OPTION_QUOTES,
+        let columns = match Kind::of(instrument) {
+            Kind::Perpetual => Columns::PERPETUAL_QUOTES,
+            Kind::Option => Columns::OPTION_QUOTES,
+            Kind::Other => return,
         };
         let key = columns.key_of_wire(Some(instrument), data);
         self.push_changed(&format!("t {instrument}"), key, at);
@@ -100,9 +121,10 @@ impl Truth {
 
     fn trade(&mut self, trade: &Value, at: i64) {
         let instrument = trade["instrument_name"].as_str().expect("a trade has an instrument");
-        let columns = match instrument.ends_with("-PERPETUAL") {
-            true => Columns::PERPETUAL_TRADES,
-            false => Columns::OPTION_TRADES,
+        let columns = match Kind::of(instrument) {
+            Kind::Perpetual => Columns::PERPETUAL_TRADES,
+            Kind::Option => Columns::OPTION_TRADES,
+            Kind::Other => return,
         };
         let identity = format!("{instrument} {}", trade["trade_seq"]);
         if self.trades.insert(identity, ()).is_none() {

@@ -2,7 +2,8 @@
 //!
 //! PROTOCOL: names are case-sensitive; `BTC-PERPETUAL`, `BTC-25DEC26`, `BTC-6OCT26-86000-C`,
 //! `XRP_USDC-30JUN23-0d625-C` (`d` is the decimal point), spot `BTC_USDT`, combos such as
-//! `BTC-CS-19MAY26-70000_75000`. Combos contain pieces like `-C`, so the shape of the whole name decides.
+//! `BTC-CS-19MAY26-70000_75000`. Combos contain pieces like `-C`, so the shape of the whole name
+//! decides.
 
 use crate::Date;
 

@@ -66,8 +66,8 @@ writes it anew.
 
 A missing cell is null: the exchange did not send the field, or sent null. \"No bid\" is 0.0, as the
 exchange sends it. Times are UTC. `sequence` is the journal's number of the row: it breaks ties in
-every sort and is contiguous over all tables of one journal. Partition folders (`currency=`, `date=`)
-are not repeated as columns inside the files; `date` is the UTC date of the row's time.
+every sort and is contiguous over all tables of one journal. Partition folders (`currency=`,
+`date=`) are not repeated as columns inside the files; `date` is the UTC date of the row's time.
 ";
 
 #[cfg(test)]

@@ -70,7 +70,8 @@ fn how_to_read(data: &str) -> String {
     format!(
         "Read it, for instance with DuckDB:\n  \
          SELECT instrument, timestamp, best_bid_price, best_ask_price, mark_iv, delta\n  \
-         FROM read_parquet('{data}/parquet/option_quotes/*/*/*.parquet', hive_partitioning = true)\n  \
+         FROM read_parquet('{data}/parquet/option_quotes/*/*/*.parquet', \
+         hive_partitioning = true)\n  \
          WHERE currency = 'BTC' ORDER BY timestamp DESC LIMIT 10;\n\
          What the folder holds: tapedeck inspect {data}"
     )

@@ -1,5 +1,7 @@
 //! `tapedeck inspect`: what a journal or a Parquet file holds.
 
+mod gaps;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -26,7 +28,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
             print_journal(&journal)?;
         }
         if archive.is_dir() {
-            print_parquet(&archive)?;
+            let survey = sinks::parquet::survey(&System, path);
+            println!("{}", survey.map_err(|error| unreadable(&error))?);
+            print_gaps(&archive)?;
         }
         return Ok(());
     }
@@ -36,12 +40,36 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
 fn print_journal(path: &Path) -> Result<(), Failure> {
     let report = journal::inspect(&System, path).map_err(|error| unreadable(&error))?;
     println!("{report}");
-    Ok(())
+    match report.is_sound() {
+        true => Ok(()),
+        false => Err(unreadable(&format_args!(
+            "the journal in {} is damaged, as said above: restore it from a copy",
+            path.display()
+        ))),
+    }
 }
 
 fn print_parquet(path: &Path) -> Result<(), Failure> {
     let report = sinks::parquet::inspect(path).map_err(|error| unreadable(&error))?;
     println!("{report}");
+    match report.unreadable.first() {
+        None => Ok(()),
+        Some((file, reason)) => Err(unreadable(&format_args!(
+            "{} cannot be read as Parquet: {reason} ({} such files)",
+            file.display(),
+            report.unreadable.len()
+        ))),
+    }
+}
+
+fn print_gaps(archive: &Path) -> Result<(), Failure> {
+    let gaps = gaps::read(archive).map_err(|error| {
+        unreadable(&format_args!("the gaps in {} cannot be read: {error}", archive.display()))
+    })?;
+    println!("{} gaps named in data_gaps", gaps.len());
+    for gap in gaps.iter().rev().take(GAPS_SHOWN) {
+        println!("  {gap}");
+    }
     Ok(())
 }
 
@@ -57,3 +85,6 @@ fn holds(path: &Path, extension: &str) -> bool {
     let Ok(entries) = std::fs::read_dir(path) else { return false };
     entries.flatten().any(|entry| holds(&entry.path(), extension))
 }
+
+/// The newest gaps that are printed; all of them are in the table.
+const GAPS_SHOWN: usize = 20;
