@@ -173,6 +173,8 @@ impl Columns {
             key.push(' ');
             match data.pointer(pointer) {
                 None | Some(Value::Null) => key.push('-'),
+                // A price that is a word is no price: "expired".
+                Some(Value::String(_)) if pointer.ends_with("_price") => key.push('-'),
                 // Ids beyond 2^53 are compared as the integers that they are.
                 Some(Value::Number(number)) => match number.as_i64() {
                     Some(integer) => key.push_str(&integer.to_string()),
