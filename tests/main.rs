@@ -5,6 +5,7 @@
 
 mod captures;
 mod command;
+mod disk;
 mod drivers;
 mod kills;
 mod licences;

@@ -20,9 +20,18 @@ pub(crate) struct Market {
 impl Market {
     /// Starts `tapedeck simulate` with these flags, and with a truth log.
     pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::with_account(flags, &[])
+    }
+
+    /// The same, with an account that the environment names.
+    pub(crate) fn with_account(flags: &[&str], account: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = tapedeck(&["simulate", "--listen", "127.0.0.1:0"]);
-        command.args(flags).arg("--truth").arg(folder.path().join("truth.jsonl"));
+        command
+            .envs(account.iter().copied())
+            .args(flags)
+            .arg("--truth")
+            .arg(folder.path().join("truth.jsonl"));
         let mut exchange = Running::start(&mut command);
         let line = exchange.wait_for("listening on ", PATIENCE);
         let url = line.rsplit(' ').next().expect("an address ends the line").to_owned();
@@ -63,9 +72,9 @@ impl Market {
     pub(crate) fn assert_complete(&mut self) -> Tape {
         let (truth, tape) = (self.truth(), Tape::read(&self.data()));
         let difference = truth.compare(&tape);
-        // What was sent after the recorder had hung up lies in the socket that it closed.
-        let lost: Vec<_> =
-            difference.missing.iter().filter(|sent| sent.at <= tape.newest_received).collect();
+        // What was sent last lies in the sockets that the recorder closed, unread.
+        let end = tape.newest_received - UNDER_WAY_US;
+        let lost: Vec<_> = difference.missing.iter().filter(|sent| sent.at <= end).collect();
         assert!(lost.is_empty(), "{} rows are missing, {:?} …", lost.len(), lost.first());
         let surplus = &difference.surplus;
         assert!(surplus.is_empty(), "{} rows too many, {:?} …", surplus.len(), surplus.first());
@@ -89,7 +98,7 @@ impl Market {
         let lost: Vec<_> = difference
             .missing
             .iter()
-            .filter(|sent| sent.at <= tape.newest_received && !named(sent.at))
+            .filter(|sent| sent.at <= tape.newest_received - UNDER_WAY_US && !named(sent.at))
             .collect();
         assert!(
             lost.is_empty(),

@@ -58,6 +58,36 @@ fn a_second_start_goes_on_and_names_the_gap() {
 }
 
 #[test]
+fn raw_channels_are_recorded_with_a_key_that_is_never_shown() {
+    let key = [("DERIBIT_CLIENT_ID", "the-id"), ("DERIBIT_CLIENT_SECRET", "the-secret")];
+    let mut market = Market::with_account(&["--options", "20", "--rate", "300"], &key);
+    let file = market.folder.path().join("secret");
+    std::fs::write(&file, "the-secret\n").unwrap();
+    let flags = ["--interval", "raw", "--for", "4s", "--raw-frames", "10000000"];
+    let mut recorder = market.recorder(&flags);
+    recorder.env("DERIBIT_CLIENT_ID", "the-id").env("DERIBIT_CLIENT_SECRET_FILE", &file);
+    recorder.env("TAPEDECK_TELEMETRY__LEVEL", "debug");
+    let (code, output) = run(&mut recorder);
+    assert_eq!(code, Some(0), "{output}");
+    market.assert_complete();
+    let raw: Vec<u8> = std::fs::read_dir(market.data().join("raw"))
+        .unwrap()
+        .flat_map(|entry| {
+            let file = std::fs::File::open(entry.unwrap().path()).unwrap();
+            zstd::decode_all(file).unwrap()
+        })
+        .collect();
+    let raw = String::from_utf8(raw).unwrap();
+    assert!(raw.contains(".raw") && !raw.contains("token"), "frames, without what logs in");
+    assert!(!output.contains("the-secret"), "{output}");
+    let mut wrong = market.recorder(&["--interval", "raw", "--for", "4s"]);
+    wrong.env("DERIBIT_CLIENT_ID", "the-id").env("DERIBIT_CLIENT_SECRET", "another");
+    let (code, output) = run(&mut wrong);
+    assert_eq!(code, Some(3), "{output}");
+    assert!(output.contains("invalid_credentials") && !output.contains("another"), "{output}");
+}
+
+#[test]
 fn raw_frames_can_be_replayed() {
     let mut market = Market::start(&["--options", "20", "--rate", "300"]);
     market.record(&["--for", "4s", "--raw-frames", "10000000"]);

@@ -238,7 +238,7 @@ impl Default for Journal {
 
 impl Default for Parquet {
     fn default() -> Self {
-        Self { enabled: true, file_age_max: Duration::from_secs(600), buffer_bytes_max: 24 << 20 }
+        Self { enabled: true, file_age_max: Duration::from_secs(600), buffer_bytes_max: 16 << 20 }
     }
 }
 

@@ -184,6 +184,7 @@ fn open_journal(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Result<
         segment_bytes_max: config.journal.segment_bytes_max,
         sync_interval: config.journal.sync_interval,
         keep: config.journal.keep,
+        tail_bytes_max: TAIL_BYTES_MAX,
         ..Options::default()
     };
     let folder = config.journal.data.join("journal");
@@ -268,6 +269,8 @@ fn decoder(recovery: &Recovery) -> Decoder {
     decoder
 }
 
+/// A sink that keeps up reads from memory; several seconds of the whole market fit.
+const TAIL_BYTES_MAX: usize = 8 << 20;
 const RAW_NEEDS_CREDENTIALS: &str = "the interval raw needs credentials: set DERIBIT_CLIENT_ID and \
     DERIBIT_CLIENT_SECRET (or DERIBIT_CLIENT_ID_FILE and DERIBIT_CLIENT_SECRET_FILE), or record \
     with --interval 100ms";

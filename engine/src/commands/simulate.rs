@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use exchange::{Clock, Config, Exchange, MarketConfig, ReplayConfig, Source};
+use exchange::{Clock, Config, Credentials, Exchange, MarketConfig, ReplayConfig, Source};
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::stop::Stop;
 
 /// Flags of `tapedeck simulate`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "With DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET set, that key can log in: \
+                        raw channels need it."
+)]
 pub(crate) struct Flags {
     /// Where to listen; port 0 takes a free one. The address is printed.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
@@ -74,8 +78,14 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         }),
     };
     let scheme = if tls.is_some() { "wss" } else { "ws" };
-    let config =
-        Config { listen: flags.listen, tls, source, clock, truth: flags.truth, credentials: None };
+    let config = Config {
+        listen: flags.listen,
+        tls,
+        source,
+        clock,
+        truth: flags.truth,
+        credentials: account(),
+    };
     let exchange = Exchange::start(config).map_err(|error| usage(&error))?;
     println!("listening on {scheme}://{}/ws/api/v2", exchange.address());
     let started = std::time::Instant::now();
@@ -89,6 +99,14 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         Some(failure) => Err(Failure::new(FailureKind::Storage, failure)),
         None => Ok(()),
     }
+}
+
+/// The one account of the exchange, if the environment names it.
+fn account() -> Option<Credentials> {
+    Some(Credentials {
+        client_id: std::env::var("DERIBIT_CLIENT_ID").ok()?,
+        client_secret: std::env::var("DERIBIT_CLIENT_SECRET").ok()?,
+    })
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
