@@ -61,6 +61,11 @@ fn a_second_start_goes_on_and_names_the_gap() {
 fn raw_channels_are_recorded_with_a_key_that_is_never_shown() {
     let key = [("DERIBIT_CLIENT_ID", "the-id"), ("DERIBIT_CLIENT_SECRET", "the-secret")];
     let mut market = Market::with_account(&["--options", "20", "--rate", "300"], &key);
+    let mut wrong = market.recorder(&["--interval", "raw", "--for", "4s"]);
+    wrong.env("DERIBIT_CLIENT_ID", "the-id").env("DERIBIT_CLIENT_SECRET", "another");
+    let (code, output) = run(&mut wrong);
+    assert_eq!(code, Some(3), "{output}");
+    assert!(output.contains("invalid_credentials") && !output.contains("another"), "{output}");
     let file = market.folder.path().join("secret");
     std::fs::write(&file, "the-secret\n").unwrap();
     let flags = ["--interval", "raw", "--for", "4s", "--raw-frames", "10000000"];
@@ -80,11 +85,6 @@ fn raw_channels_are_recorded_with_a_key_that_is_never_shown() {
     let raw = String::from_utf8(raw).unwrap();
     assert!(raw.contains(".raw") && !raw.contains("token"), "frames, without what logs in");
     assert!(!output.contains("the-secret"), "{output}");
-    let mut wrong = market.recorder(&["--interval", "raw", "--for", "4s"]);
-    wrong.env("DERIBIT_CLIENT_ID", "the-id").env("DERIBIT_CLIENT_SECRET", "another");
-    let (code, output) = run(&mut wrong);
-    assert_eq!(code, Some(3), "{output}");
-    assert!(output.contains("invalid_credentials") && !output.contains("another"), "{output}");
 }
 
 #[test]
