@@ -8,6 +8,7 @@ mod command;
 mod kills;
 mod licences;
 mod market;
+mod probe;
 mod random;
 mod recording;
 mod refusal;

@@ -89,7 +89,7 @@ impl Probe {
             let idle = scope
                 .spawn(|| self.hold(Role::Idle, &self.endpoint, |line| script::idle(line, pace)));
             let rest = scope.spawn(|| {
-                let mut tapes = Vec::new();
+                let mut tapes = vec![self.hold(Role::Crude, &self.endpoint, script::crude)];
                 if listing.names.len() > 2 * script::CALL_CHANNELS {
                     let talk = |line: &mut Line<'_>| script::crowd(line, listing, pace);
                     tapes.push(self.hold(Role::Crowd, &self.endpoint, talk));

@@ -1,8 +1,8 @@
 //! `tapedeck probe`: try each uncertain fact about the exchange against the live exchange.
 
-use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -38,18 +38,25 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let endpoint = Endpoint::parse(&flags.exchange_url).map_err(|error| usage(&error))?;
     let trust = Trust::of(flags.ca_file.as_deref()).map_err(|error| usage(&error))?;
     let stop = Stop::on_signals().map_err(|error| usage(&error))?;
+    let path = flags.out.clone().unwrap_or_else(unnamed);
+    let storage = |error: io::Error| {
+        let sentence = format!("cannot write {}: {error}", path.display());
+        Failure::new(FailureKind::Storage, sentence)
+    };
+    // Before a minute is spent on what cannot be kept.
+    let existed = path.exists();
+    let file = open(&path).map_err(storage)?;
     let host = endpoint.host.clone();
     let seconds = flags.length.as_secs_f64();
     println!("asking {host} and listening to it for {seconds} s: public methods only, no login");
     let report = Probe::new(endpoint, trust, flags.length, stop).run().map_err(|error| {
+        if !existed {
+            let _ = fs::remove_file(&path);
+        }
         Failure::new(FailureKind::Exchange, format_args!("cannot probe {host}: {error}"))
     })?;
     show(&report);
-    let path = flags.out.clone().unwrap_or_else(unnamed);
-    write(&path, &report).map_err(|error| {
-        let sentence = format!("cannot write {}: {error}", path.display());
-        Failure::new(FailureKind::Storage, sentence)
-    })?;
+    write(file, &report).map_err(storage)?;
     println!("the bundle is {}", path.display());
     Ok(())
 }
@@ -57,7 +64,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
 fn show(report: &Report) {
     for (fact, finding) in report.findings() {
         let (word, section) = (finding.verdict.word(), fact.section);
-        println!("{word:<9}  {:<20} §{section:<4} {} {}", fact.id, fact.sentence, finding.seen);
+        println!("{word:<9}  {:<20} §{section:<3} {} ({})", fact.id, fact.sentence, finding.seen);
     }
     let count = |verdict| {
         report.findings().iter().filter(|(_, finding)| finding.verdict == verdict).count()
@@ -71,10 +78,15 @@ fn show(report: &Report) {
     );
 }
 
-fn write(path: &PathBuf, report: &Report) -> std::io::Result<()> {
+/// Leaves what the file held until there is something better.
+fn open(path: &Path) -> io::Result<File> {
+    File::options().create(true).write(true).truncate(false).open(path)
+}
+
+fn write(mut file: File, report: &Report) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(&report.bundle())?;
     text.push(b'\n');
-    let mut file = fs::File::create(path)?;
+    file.set_len(0)?;
     file.write_all(&text)?;
     file.sync_all()
 }

@@ -19,6 +19,8 @@ pub(super) enum Role {
     Idle,
     /// Subscribes more channels than one call may name.
     Crowd,
+    /// Says what is no JSON, which may end it.
+    Crude,
     /// Speaks to the host for subscriptions.
     Streams,
     /// No websocket: the REST interface.

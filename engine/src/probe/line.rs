@@ -82,10 +82,15 @@ impl<'a> Line<'a> {
         tls: Option<Arc<ClientConfig>>,
         pace: &'a Pace,
     ) -> Result<Self, LineError> {
+        let asked = pace.now().monotonic;
         let dial = Dial::start(&endpoint.host, endpoint.port, PATIENCE);
         let socket = loop {
             match dial.poll() {
                 Some(result) => break result?,
+                // A resolver may take as long as it likes; nobody waits for it.
+                None if pace.now().monotonic > asked + 2 * PATIENCE => {
+                    return Err(LineError::Silent);
+                }
                 None => thread::sleep(GLANCE),
             }
         };
@@ -119,12 +124,15 @@ impl<'a> Line<'a> {
     pub(super) fn ask(&mut self, step: Step, request: &str) -> Result<(), LineError> {
         let Some(turn) = self.pace.turn() else { return Ok(()) };
         self.listen(turn)?;
+        if self.pace.stopped() {
+            return Ok(());
+        }
         let sent = self.pace.now().monotonic;
         self.tape.asked.push(Asked { step, request: request.into(), sent, answer: None });
         self.wire.send_text(request.as_bytes())?;
         self.flush()?;
         let wanted = id_of(request);
-        while self.pace.now().monotonic < sent + PATIENCE {
+        while self.pace.now().monotonic < sent + PATIENCE && !self.pace.stopped() {
             for heard in self.read(sent + PATIENCE)? {
                 if let Some((id, message)) = self.write_down(heard)? {
                     let asked = self.tape.asked.last_mut();

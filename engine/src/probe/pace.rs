@@ -45,7 +45,13 @@ impl Pace {
     /// Whether it is time to end.
     #[must_use]
     pub(super) fn over(&self) -> bool {
-        self.stop.raised() || self.now().monotonic >= self.end
+        self.stopped() || self.now().monotonic >= self.end
+    }
+
+    /// Whether somebody wishes to end before that.
+    #[must_use]
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.raised()
     }
 
     /// The next free turn, now taken; none if it lies behind the end.

@@ -59,7 +59,7 @@ pub(super) const FACTS: [Fact; 9] = [
         sentence: "Invalid JSON is answered with 11050.",
         section: "12",
         judge: |evidence| {
-            let reply = evidence.reply(Role::Main, Step::JsonInvalid)?;
+            let reply = evidence.reply(Role::Crude, Step::JsonInvalid)?;
             Ok(Finding::of(reply.code() == Some(11050), reply.said()).on(&reply))
         },
     },
@@ -68,7 +68,7 @@ pub(super) const FACTS: [Fact; 9] = [
         sentence: "The socket stays open after invalid JSON.",
         section: "12",
         judge: |evidence| {
-            let tape = evidence.tape(Role::Main)?;
+            let tape = evidence.tape(Role::Crude)?;
             let asked = |step| tape.asked.iter().any(|asked| asked.step == step);
             if let (true, false, Some(why)) =
                 (asked(Step::JsonInvalid), asked(Step::JsonAfter), &tape.ended)

@@ -8,12 +8,18 @@ use super::super::evidence::{Evidence, Message, Reply, Role, Step, Tape, millis}
 use super::super::script::{BOOK, CALL_CHANNELS, PERPETUAL_TICKER, REFUSED, STATES, UNKNOWN};
 use super::{Fact, Finding};
 
-pub(super) const FACTS: [Fact; 14] = [
+pub(super) const FACTS: [Fact; 15] = [
     Fact {
         id: "unknown-omitted",
-        sentence: "Unknown channels are left out of the acknowledgement, the others are there.",
+        sentence: "Unknown channels are left out of the acknowledgement.",
         section: "3",
         judge: unknown_omitted,
+    },
+    Fact {
+        id: "known-acknowledged",
+        sentence: "Every channel that we know of is acknowledged.",
+        section: "9",
+        judge: known_acknowledged,
     },
     Fact {
         id: "ack-order",
@@ -121,17 +127,25 @@ fn names<'a>(reply: &'a Reply<'_>) -> Result<Vec<&'a str>, Finding> {
 fn unknown_omitted(evidence: &Evidence) -> Result<Finding, Finding> {
     let reply = evidence.reply(Role::Main, Step::Subscribe)?;
     let names = names(&reply)?;
-    let asked = asked(&reply);
-    let is_unknown = |name: &&String| UNKNOWN.contains(&name.as_str());
     let taken: Vec<_> = UNKNOWN.iter().filter(|name| names.contains(name)).collect();
-    let missing: Vec<_> =
-        asked.iter().filter(|name| !is_unknown(name) && !names.contains(&name.as_str())).collect();
-    let seen = match (taken.as_slice(), missing.as_slice()) {
-        ([], []) => format!("{} of {} acknowledged", names.len(), asked.len()),
-        ([], missing) => format!("these are left out too: {missing:?}"),
-        (taken, _) => format!("these are acknowledged: {taken:?}"),
+    let seen = match taken.as_slice() {
+        [] => format!("{} of them are", UNKNOWN.len()),
+        taken => format!("these are acknowledged: {taken:?}"),
     };
-    Ok(Finding::of(taken.is_empty() && missing.is_empty(), seen).on(&reply))
+    Ok(Finding::of(taken.is_empty(), seen).on(&reply))
+}
+
+fn known_acknowledged(evidence: &Evidence) -> Result<Finding, Finding> {
+    let reply = evidence.reply(Role::Main, Step::Subscribe)?;
+    let names = names(&reply)?;
+    let mut asked = asked(&reply);
+    asked.retain(|name| !UNKNOWN.contains(&name.as_str()));
+    let missing: Vec<_> = asked.iter().filter(|name| !names.contains(&name.as_str())).collect();
+    let seen = match missing.as_slice() {
+        [] => format!("all {} are", asked.len()),
+        missing => format!("these are not: {missing:?}"),
+    };
+    Ok(Finding::of(missing.is_empty(), seen).on(&reply))
 }
 
 fn ack_order(evidence: &Evidence) -> Result<Finding, Finding> {

@@ -12,13 +12,13 @@ use super::{Fact, Finding, median};
 pub(super) const FACTS: [Fact; 4] = [
     Fact {
         id: "twins-ticker",
-        sentence: "Two connections get identical frames of a perpetual's ticker.",
+        sentence: "Two connections get the same frames of a perpetual's ticker.",
         section: "7",
         judge: |evidence| twins(evidence, &[PERPETUAL_TICKER.to_owned()]),
     },
     Fact {
         id: "twins-option",
-        sentence: "Two connections get identical frames of options' tickers.",
+        sentence: "Two connections get the same frames of options' tickers.",
         section: "7",
         judge: |evidence| {
             let tickers = evidence.options.iter().map(|name| format!("ticker.{name}.100ms"));
@@ -27,13 +27,13 @@ pub(super) const FACTS: [Fact; 4] = [
     },
     Fact {
         id: "twins-book",
-        sentence: "Two connections get identical changes of a book.",
+        sentence: "Two connections get the same changes of a book.",
         section: "6",
         judge: |evidence| twins(evidence, &[BOOK.to_owned()]),
     },
     Fact {
         id: "twins-trades",
-        sentence: "Two connections get identical frames of trades.",
+        sentence: "Two connections get the same frames of trades.",
         section: "8",
         judge: |evidence| twins(evidence, &[TRADES.to_owned()]),
     },
@@ -72,16 +72,25 @@ fn twins(evidence: &Evidence, channels: &[String]) -> Result<Finding, Finding> {
         let why = twin.ended.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
         return Err(Finding::not_seen(format!("{total} frames where both listened{why}")));
     }
+    // The ends of the common time may cut a frame or two.
+    let mostly = |count: usize| count * 100 >= total * 95;
+    let relation = if mostly(same) {
+        "identical"
+    } else if mostly(same + rewritten) {
+        "the same values"
+    } else if mostly(same + rewritten + other) {
+        "the same times"
+    } else {
+        "out of phase"
+    };
     let seen = format!(
-        "{same} identical, {rewritten} written otherwise, {other} of the same time with other \
-         values, {here} and {there} on one connection alone"
+        "{relation}: {same} byte for byte, {rewritten} with the same values written otherwise, \
+         {other} of the same time with other values, {here} and {there} on one connection alone"
     );
     let later = median(tally.later_ms);
     let numbers = json!({"identical": same, "rewritten": rewritten, "other_values": other,
         "first_alone": here, "second_alone": there, "second_reads_later_ms": later});
-    // The ends of the common time may cut a frame or two.
-    let good = same * 100 >= total * 95;
-    Ok(Finding::of(good, seen).with(numbers).with(json!(tally.examples)))
+    Ok(Finding::of(mostly(same + rewritten), seen).with(numbers).with(json!(tally.examples)))
 }
 
 impl Tally {
@@ -125,7 +134,7 @@ impl Tally {
         self.later_ms.push((their.at.as_secs_f64() - our.at.as_secs_f64()) * 1_000.0);
         let count = if our.text == their.text {
             &mut self.same
-        } else if our.data() == their.data() {
+        } else if same_values(&our.data(), &their.data()) {
             &mut self.rewritten
         } else {
             &mut self.other
@@ -134,6 +143,24 @@ impl Tally {
         if our.text != their.text && *count <= EXAMPLES_MAX {
             self.examples.push(json!({"pair": [shorten(&our.text), shorten(&their.text)]}));
         }
+    }
+}
+
+/// Whether they say the same: `1` and `1.0` do, and the order of keys says nothing.
+fn same_values(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            let mut pairs = one.iter().zip(other);
+            one.len() == other.len() && pairs.all(|(one, other)| same_values(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(key, value): (&String, &Value)| {
+                other.get(key).is_some_and(|other| same_values(value, other))
+            };
+            one.len() == other.len() && one.iter().all(same)
+        }
+        (one, other) => one == other,
     }
 }
 
