@@ -10,6 +10,7 @@ mod drivers;
 mod kills;
 mod licences;
 mod market;
+mod probe;
 mod random;
 mod readers;
 mod recording;

@@ -2,5 +2,6 @@
 
 pub(crate) mod demo;
 pub(crate) mod inspect;
+pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod simulate;

@@ -16,6 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod outbox;
 pub mod pipeline;
+pub mod probe;
 pub mod progress;
 pub mod queue;
 pub mod reader;

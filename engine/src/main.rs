@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, inspect, record, simulate};
+use crate::commands::{demo, inspect, probe, record, simulate};
 
 /// Fast, and gives memory back: a recorder runs for years.
 #[global_allocator]
@@ -35,6 +35,8 @@ enum Command {
     Demo(demo::Flags),
     /// Say what a journal or a Parquet file holds: rows, time range, gaps, torn tails.
     Inspect(inspect::Flags),
+    /// Try each uncertain fact about the exchange against the live exchange.
+    Probe(probe::Flags),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Simulate(flags) => simulate::run(flags),
         Command::Demo(flags) => demo::run(&flags),
         Command::Inspect(flags) => inspect::run(&flags),
+        Command::Probe(flags) => probe::run(&flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
