@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use tapedeck_tests::Running;
+use tapedeck_tests::tape::Tape;
 
 use crate::market::{Market, PATIENCE, run, tapedeck, text};
 
@@ -31,6 +32,35 @@ fn a_market_is_recorded_over_tls() {
     assert!(output.contains("certificate"), "{output}");
     market.record(&["--for", "4s", "--ca-file", cert]);
     market.assert_complete();
+}
+
+#[test]
+fn a_lost_exchange_is_found_again_and_the_gap_is_named() {
+    let port = tapedeck_tests::free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let simulate = || {
+        let flags = ["simulate", "--options", "40", "--rate", "400", "--listen", &listen];
+        let mut exchange = Running::start(&mut tapedeck(&flags));
+        let _ = exchange.wait_for("listening on ", PATIENCE);
+        exchange
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let url = format!("ws://{listen}/ws/api/v2");
+    let mut exchange = simulate();
+    let flags = ["record", "--exchange-url", &url, "--data", text(&data), "--for", "15s"];
+    let mut recorder = Running::start(&mut tapedeck(&flags));
+    let _ = recorder.wait_for("recording", PATIENCE);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    exchange.kill();
+    let _again = simulate();
+    let status = recorder.wait(PATIENCE);
+    assert!(status.success(), "{status}\n{}", recorder.output());
+    let tape = Tape::read(&data);
+    let gaps: Vec<_> = tape.gaps.iter().filter(|gap| gap.cause == "disconnected").collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap.end.is_some()), "{:?}", tape.gaps);
+    let end = gaps.iter().filter_map(|gap| gap.end).max().unwrap();
+    assert!(tape.newest_received > end, "rows follow the gap");
 }
 
 #[test]

@@ -197,12 +197,19 @@ async fn run(shared: Rc<Shared>, lines: Vec<LineSetup>) -> Vec<Report> {
     reports
 }
 
-/// Keeps the reader to one core, so that its caches stay warm. Not having it is no trouble.
+/// Keeps the reader to one of the cores that the process may use, so that its caches stay warm.
+/// Not having one is no trouble.
 fn pin(id: u16) {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(usize::from(id) % cores);
-    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+    let pinned = rustix::thread::sched_getaffinity(None).and_then(|allowed| {
+        let cores: Vec<usize> =
+            (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+        let mut one = rustix::thread::CpuSet::new();
+        if let Some(core) = cores.get(usize::from(id) % cores.len().max(1)) {
+            one.set(*core);
+        }
+        rustix::thread::sched_setaffinity(None, &one)
+    });
+    if let Err(error) = pinned {
         tracing::debug!("reader {id} is not pinned: {error}");
     }
 }
