@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::evidence::{Evidence, Role, Step};
+use super::super::evidence::{Asked, Evidence, Role, Step};
 use super::super::script::{PERPETUAL_TICKER, STATES};
 use super::instruments::EIGHT_MS;
 use super::{Fact, Finding};
@@ -63,7 +63,7 @@ fn streams(evidence: &Evidence) -> Result<Finding, Finding> {
     };
     let seen = format!("{}, {frames} frames; get_time: {other}", reply.said());
     let mut finding = Finding::of(taken && frames > 0, seen);
-    finding.evidence.extend(tape.asked.iter().map(|asked| asked.shown()));
+    finding.evidence.extend(tape.asked.iter().map(Asked::shown));
     Ok(finding)
 }
 
