@@ -3,7 +3,7 @@
 /// A number, with the key it stands under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Number<'a> {
-    /// The last key before it; `""` before the first.
+    /// Its key; `""` in a list.
     pub(super) key: &'a str,
     /// As written.
     pub(super) text: &'a str,
@@ -37,6 +37,11 @@ pub(super) fn numbers(text: &str) -> Vec<Number<'_>> {
             }
             ':' => {
                 key = word;
+                1
+            }
+            // What stands in a list has a place instead of a name.
+            '[' => {
+                key = "";
                 1
             }
             '-' | '0'..='9' => {
@@ -87,8 +92,8 @@ mod tests {
         let found: Vec<_> =
             numbers(text).iter().map(|number| (number.key, number.text, number.form)).collect();
         let expected = [
-            ("b", "1", Form::Integer),
-            ("b", "-2.5", Form::Point),
+            ("", "1", Form::Integer),
+            ("", "-2.5", Form::Point),
             ("d", "8.55e4", Form::Exponent),
             ("g", "0", Form::Integer),
         ];

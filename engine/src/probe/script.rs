@@ -208,9 +208,12 @@ const DAY_MS: i64 = 86_400_000;
 mod tests {
     use super::*;
 
+    fn entry(name: &str, end: i64, strike: f64) -> Value {
+        json!({"instrument_name": name, "expiration_timestamp": end, "strike": strike})
+    }
+
     #[test]
     fn the_middle_of_the_next_expiry_but_todays_is_chosen() {
-        let entry = |name: &str, expiry: i64, strike: f64| json!({"instrument_name": name, "expiration_timestamp": expiry, "strike": strike});
         let mut list = vec![entry("TODAY", 1_000, 50.0), entry("LATER", 3 * DAY_MS, 50.0)];
         let strikes = [9.0, 1.0, 5.0, 4.0, 6.0, 2.0, 8.0];
         list.extend(strikes.map(|strike| entry(&format!("S{strike}"), 2 * DAY_MS, strike)));

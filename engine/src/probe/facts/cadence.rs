@@ -15,7 +15,7 @@ pub(super) const FACTS: [Fact; 5] = [
     },
     Fact {
         id: "option-cadence",
-        sentence: "An option's 100ms ticker speaks once a second, and at changes of its best prices.",
+        sentence: "An option's 100ms ticker speaks once a second while its best prices stand.",
         section: "7",
         judge: options,
     },

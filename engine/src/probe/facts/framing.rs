@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::bundle::shorten;
 use super::super::evidence::{Evidence, Message, Role, Step};
 use super::super::numbers::{Form, numbers};
 use super::{Fact, Finding};
@@ -115,7 +116,7 @@ fn key_order(evidence: &Evidence) -> Result<Finding, Finding> {
         for (other, second) in all.iter().skip(at + 1) {
             if contradict(one, other) {
                 let seen = format!("{} and {}", one.join(","), other.join(","));
-                let texts = [first, second].map(|text| super::super::bundle::shorten(text));
+                let texts = [first, second].map(|text| shorten(text));
                 return Ok(Finding::confirmed(seen).with(json!(texts)));
             }
         }
@@ -163,7 +164,7 @@ fn exponents(evidence: &Evidence) -> Result<Finding, Finding> {
 fn forms(evidence: &Evidence) -> Result<Finding, Finding> {
     let mut seen: BTreeMap<(&str, &str), [Option<&str>; 2]> = BTreeMap::new();
     for frame in listened(evidence) {
-        for number in numbers(&frame.text) {
+        for number in numbers(&frame.text).into_iter().filter(|it| !it.key.is_empty()) {
             let channel = frame.channel.as_deref().unwrap_or_default();
             let forms = seen.entry((channel, number.key)).or_default();
             forms[usize::from(number.form != Form::Integer)].get_or_insert(number.text);

@@ -14,7 +14,7 @@ pub(super) const FACTS: [Fact; 3] = [
     },
     Fact {
         id: "heartbeat-idle",
-        sentence: "At 10 s an idle socket is asked after 12 s, then each 10.7 s, beside a heartbeat.",
+        sentence: "At 10 s an idle socket is asked after 12 s, then each 10.7 s, with a heartbeat.",
         section: "5",
         judge: idle,
     },

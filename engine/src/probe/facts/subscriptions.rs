@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::bundle::shorten;
 use super::super::evidence::{Evidence, Message, Reply, Role, Step, Tape, millis};
 use super::super::script::{BOOK, CALL_CHANNELS, PERPETUAL_TICKER, REFUSED, STATES, UNKNOWN};
 use super::{Fact, Finding};
@@ -270,7 +271,7 @@ fn first_book(evidence: &Evidence) -> Result<Finding, Finding> {
     let words = |value: Option<&Value>| value.map_or("none".into(), Value::to_string);
     let seen = format!("type {}, prev_change_id {}, {after} ms", words(kind), words(prev));
     let good = kind.is_some_and(|kind| kind == "snapshot") && prev.is_none();
-    let text = super::super::bundle::shorten(&first.text);
+    let text = shorten(&first.text);
     Ok(Finding::of(good, seen).with(json!(text)))
 }
 
@@ -306,7 +307,7 @@ fn ticker_twice(evidence: &Evidence) -> Result<Finding, Finding> {
             let mut frames = tape.frames(channel);
             let Some(first) = frames.next() else { continue };
             if frames.take(TWICE_FRAMES).any(|frame| frame.text == first.text) {
-                let text = super::super::bundle::shorten(&first.text);
+                let text = shorten(&first.text);
                 return Ok(Finding::confirmed(channel).with(json!(text)));
             }
         }
