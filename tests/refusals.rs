@@ -66,6 +66,21 @@ fn raw_without_credentials_is_refused_before_anything_starts() {
     );
 }
 
+/// A peer that takes connections and says nothing must not hold up the end.
+#[test]
+fn a_signal_is_heard_while_the_exchange_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/ws/api/v2", mute.local_addr().unwrap());
+    let data = folder.path().join("data");
+    let mut recorder = Running::start(&mut record(&data, &["--exchange-url", &url]));
+    let _ = recorder.wait_for("trusting", PATIENCE);
+    recorder.terminate();
+    let status = recorder.wait(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{}", recorder.output());
+    assert!(recorder.output().contains("nothing was recorded"), "{}", recorder.output());
+}
+
 #[test]
 fn an_unknown_key_is_named() {
     let folder = tempfile::tempdir().unwrap();

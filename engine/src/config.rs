@@ -42,7 +42,7 @@ pub struct Exchange {
     pub url: String,
     /// The REST base; derived from `url` when missing.
     pub rest_url: Option<String>,
-    /// Whose instruments are recorded.
+    /// Whose instruments are recorded, in capitals.
     pub currencies: Vec<String>,
     /// Only these instruments, if any are named.
     pub instruments: Vec<String>,
@@ -174,7 +174,7 @@ pub struct Parquet {
 pub struct Telemetry {
     /// Text for people, or JSON for machines.
     pub log: LogFormat,
-    /// error, warn, info, debug, trace.
+    /// error, warn, info or debug.
     pub level: Level,
 }
 
@@ -191,20 +191,32 @@ pub enum LogFormat {
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Level {
     /// Only what needs somebody.
     Error,
     /// What may need somebody.
-    #[serde(alias = "warning", alias = "WARNING", alias = "WARN")]
     Warn,
     /// What happens.
     #[default]
-    #[serde(alias = "INFO")]
     Info,
     /// What is decided.
-    #[serde(alias = "DEBUG")]
     Debug,
+}
+
+/// In any case, and under the names that the predecessor's users know.
+impl TryFrom<String> for Level {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_lowercase().as_str() {
+            "error" | "critical" => Ok(Self::Error),
+            "warn" | "warning" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" | "trace" => Ok(Self::Debug),
+            _ => Err(format!("{text:?} is no log level: use error, warn, info or debug")),
+        }
+    }
 }
 
 impl Default for Exchange {
@@ -273,8 +285,21 @@ impl Config {
         if self.exchange.read_coalesce > COALESCE_MAX {
             return refuse("exchange.read_coalesce is at most 10ms");
         }
-        if self.exchange.queue_bytes_max < 1 << 20 {
-            return refuse("exchange.queue_bytes_max is at least 1048576");
+        if self.exchange.queue_bytes_max < 8 << 20 {
+            return refuse("exchange.queue_bytes_max is at least 8388608");
+        }
+        if self.exchange.batch_age_max > BATCH_AGE_MAX {
+            return refuse("exchange.batch_age_max is at most 5s");
+        }
+        if self.journal.sync_interval < Duration::from_millis(10) {
+            return refuse("journal.sync_interval is at least 10ms");
+        }
+        if self.journal.segment_bytes_max < 1 << 20 {
+            return refuse("journal.segment_bytes_max is at least 1048576");
+        }
+        let parquet = &self.sinks.parquet;
+        if parquet.file_age_max < Duration::from_secs(1) || parquet.buffer_bytes_max < 1 << 20 {
+            return refuse("sinks.parquet.file_age_max is at least 1s, buffer_bytes_max 1048576");
         }
         if self.exchange.channels.is_empty() {
             return refuse("exchange.channels names no channel: nothing would be recorded");
@@ -351,6 +376,7 @@ fn capacity() -> usize {
 /// The exchange's public websocket (PROTOCOL: endpoints).
 pub const DERIBIT: &str = "wss://www.deribit.com/ws/api/v2";
 const CAPACITY: usize = 500;
+const BATCH_AGE_MAX: Duration = Duration::from_secs(5);
 const COALESCE_MAX: Duration = Duration::from_millis(10);
 /// Simultaneous connections from one address (PROTOCOL: limits).
 const CONNECTIONS_MAX: usize = 32;

@@ -13,6 +13,8 @@ pub struct Failure {
 /// Whose trouble it is; each has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
+    /// 0: a signal came before anything had begun.
+    Stopped,
     /// 2: the command line or the configuration.
     Usage,
     /// 3: the exchange, or the way to it.
@@ -30,6 +32,16 @@ impl Failure {
         Self { kind, sentence: sentence.to_string() }
     }
 
+    /// A thread of ours ended in a panic: a defect, whose words are above it in the log.
+    #[must_use]
+    pub fn panicked(thread: &str) -> Self {
+        let sentence = format!(
+            "{thread} has panicked, which is a defect: please report what the log says; everything \
+             durable is kept and the next start records the gap"
+        );
+        Self::new(FailureKind::Storage, sentence)
+    }
+
     /// Whose trouble it is.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
@@ -40,6 +52,7 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
+            FailureKind::Stopped => 0,
             FailureKind::Usage => 2,
             FailureKind::Exchange => 3,
             FailureKind::Storage => 4,

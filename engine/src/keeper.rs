@@ -8,6 +8,7 @@ use journal::{Appender, Feed, JournalError, ShardFact, Syncer};
 use schema::Micros;
 
 use crate::clock::Clock;
+use crate::failure::{Failure, FailureKind};
 use crate::metrics::Counter;
 use crate::queue::{Item, Next, Outlet};
 use crate::stop::Stop;
@@ -29,8 +30,9 @@ pub struct Kept {
 }
 
 impl Keeper {
-    /// Starts both threads. `readers` is how many hand over; `trouble` is raised when the journal
-    /// fails, so that everybody else ends too.
+    /// Starts both threads. `readers` is how many hand over; `stop` says that nobody waits for room
+    /// on a full disk any more; `trouble` is raised when the journal fails, so that everybody else
+    /// ends too.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -39,13 +41,19 @@ impl Keeper {
         (appender, syncer, feed): (Appender, Syncer, Feed),
         readers: u16,
         clock: Clock,
-        trouble: Stop,
+        (stop, trouble): (Stop, Stop),
     ) -> std::io::Result<(Self, Arc<Kept>)> {
         let kept = Arc::new(Kept::default());
-        let mut appending =
-            Appending { appender, through: vec![None; readers.into()], kept: Arc::clone(&kept) };
+        kept.durable.set(feed.durable());
+        let mut appending = Appending {
+            appender,
+            through: vec![None; readers.into()],
+            kept: Arc::clone(&kept),
+            stop,
+        };
         let failed = trouble.clone();
         let append = thread::Builder::new().name("append".into()).spawn(move || {
+            let _guard = failed.on_panic();
             // An outlet that is dropped tells the readers that nothing more is taken.
             let done = appending.run(&outlet).and_then(|()| appending.close());
             if done.is_err() {
@@ -55,6 +63,7 @@ impl Keeper {
         })?;
         let counted = Arc::clone(&kept);
         let sync = thread::Builder::new().name("fsync".into()).spawn(move || {
+            let _guard = trouble.on_panic();
             let done = keep_durable(syncer, &feed, &clock, &counted);
             if done.is_err() {
                 trouble.raise();
@@ -68,9 +77,13 @@ impl Keeper {
     ///
     /// # Errors
     /// What stopped the journal.
-    pub fn join(self) -> Result<(), JournalError> {
-        let appended = self.append.join().expect("the append thread does not panic");
-        let synced = self.sync.join().expect("the fsync thread does not panic");
+    pub fn join(self) -> Result<(), Failure> {
+        let ended = |thread: JoinHandle<Result<(), JournalError>>, name: &str| match thread.join() {
+            Ok(done) => done.map_err(|error| Failure::new(FailureKind::Storage, error)),
+            Err(_) => Err(Failure::panicked(name)),
+        };
+        let appended = ended(self.append, "the append thread");
+        let synced = ended(self.sync, "the fsync thread");
         appended.and(synced)
     }
 }
@@ -80,6 +93,7 @@ struct Appending {
     /// Up to when each reader has handed over everything; `None` before its first word.
     through: Vec<Option<Micros>>,
     kept: Arc<Kept>,
+    stop: Stop,
 }
 
 impl Appending {
@@ -128,11 +142,12 @@ impl Appending {
         }
     }
 
-    /// A full disk is given a while: somebody may be making room, and the queue still holds.
+    /// A full disk is given a while: somebody may be making room, and the queue still holds. Not
+    /// so when everything is to end.
     fn find_room(&mut self, mut taken: Result<(), JournalError>) -> Result<(), JournalError> {
         for _ in 0..ROOM_TRIES {
             match taken {
-                Err(error) if error.is_full() => {
+                Err(error) if error.is_full() && !self.stop.raised() => {
                     tracing::error!("{error}");
                     thread::sleep(ROOM_PAUSE);
                     taken = self.appender.settle();
@@ -163,8 +178,12 @@ fn keep_durable(
         let now = clock.now();
         if now.monotonic.saturating_sub(trimmed_at) >= TRIM_INTERVAL {
             trimmed_at = now.monotonic;
-            for segment in feed.trim(now)? {
-                tracing::info!("{} is no longer needed", segment.display());
+            match feed.trim(now) {
+                Ok(removed) => removed.iter().for_each(|segment| {
+                    tracing::info!("{} is no longer needed", segment.display());
+                }),
+                // Too much is kept, nothing is lost; if the journal is poisoned, the sync says so.
+                Err(error) => tracing::warn!("{error}"),
             }
         }
     }

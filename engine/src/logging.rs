@@ -18,6 +18,8 @@ pub fn start(telemetry: &Telemetry) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // A log that nobody reads any more must not take the program down.
+        .log_internal_errors(false)
         .with_max_level(level);
     // Another subscriber may have been set by whoever embeds us: theirs stays.
     let _ = match telemetry.log {

@@ -71,19 +71,30 @@ impl Outbox {
         }
     }
 
-    /// Hands over every row, then says that everything received up to `now` was handed over.
+    /// Hands over every row, then says that everything received up to `now` was handed over:
+    /// kept, or given up and named.
     pub fn flush(&mut self, now: Now) {
         self.flushed_at = now.monotonic;
         self.say_what_was_shed(now);
         self.collect(1);
-        if self.held.is_empty() {
+        if self.is_empty() {
             self.offer(Item::Through { reader: self.origin.reader, at: now.utc });
         }
     }
 
-    /// Hands over a fact that is not a row.
-    pub fn fact(&mut self, item: Item) {
-        self.offer(item);
+    /// The end, and the queue still takes nothing: gives up what is held and says so.
+    pub fn give_up(&mut self, now: Now) {
+        self.collect(1);
+        for class in [Class::Depth, Class::Quotes, Class::Rest] {
+            self.shed(class);
+        }
+        self.say_what_was_shed(now);
+        self.collect(1);
+    }
+
+    /// Hands over a fact that is not a row; whether it was taken.
+    pub fn fact(&mut self, item: Item) -> bool {
+        self.offer(item)
     }
 
     /// Whether the journal has stopped, so that nothing will ever be taken again.
@@ -92,10 +103,10 @@ impl Outbox {
         self.closed
     }
 
-    /// Whether everything is handed over.
+    /// Whether everything is handed over, and everything given up is named.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.rows.rows() == 0
+        self.held.is_empty() && self.rows.rows() == 0 && self.shed.iter().all(Option::is_none)
     }
 
     fn collect(&mut self, rows: usize) {
@@ -163,6 +174,7 @@ impl Outbox {
         let shard = format!("reader-{}", self.origin.reader);
         for class in [Class::Depth, Class::Quotes, Class::Rest] {
             let Some(shed) = self.shed[class as usize].take() else { continue };
+            tracing::error!(cause = class.cause(), "{} rows were given up", shed.rows);
             let seconds = shed.through.since(shed.from).as_secs();
             self.rows.data_gaps.push(&DataGap {
                 start_time: shed.from,
@@ -172,17 +184,24 @@ impl Outbox {
                 duration_sec: i64::try_from(seconds).ok(),
                 cause: class.cause(),
                 shard: &shard,
-                detail: Some(&format!("{} rows were given up: the disk is too slow", shed.rows)),
+                detail: Some(&format!(
+                    "{} rows were given up: the journal took no more",
+                    shed.rows
+                )),
                 created_at: now.utc,
             });
         }
     }
 
-    fn offer(&mut self, item: Item) {
+    /// Offers what is no row. A marker that finds no room is sent again with the next flush.
+    fn offer(&mut self, item: Item) -> bool {
         match self.inlet.offer(item, Urgency::Reserved) {
-            // A marker that finds no room is sent again with the next flush.
-            Ok(()) | Err(Refused::Full(_)) => {}
-            Err(Refused::Closed) => self.closed = true,
+            Ok(()) => true,
+            Err(Refused::Full(_)) => false,
+            Err(Refused::Closed) => {
+                self.closed = true;
+                false
+            }
         }
     }
 }
@@ -264,6 +283,10 @@ mod tests {
     #[test]
     fn overload_sheds_depth_first_and_says_so() {
         let (inlet, outlet) = queue(1);
+        let mut first = Rows::default();
+        tick(&mut first, now(0).utc);
+        let first = first.index_ticks.take(Origin::default()).unwrap();
+        inlet.offer(Item::Rows(first), crate::queue::Urgency::Ordinary).unwrap();
         let mut outbox = Outbox::new(inlet, Origin::default(), Duration::from_secs(1));
         let mut second = 0;
         while outbox.shed[Class::Depth as usize].is_none() {
@@ -274,12 +297,34 @@ mod tests {
             tick(&mut outbox.rows, now(second).utc);
             outbox.flush(now(second));
         }
-        assert!(matches!(outlet.take(Duration::ZERO), Next::Idle), "held rows are not claimed");
         assert!(outbox.held.iter().all(|draft| draft.table().name != "book_changes"));
         assert!(outbox.held.iter().any(|draft| draft.table().name == "index_ticks"));
         outbox.flush(now(second + 1));
-        let Next::Item(Item::Rows(gap)) = outlet.take(Duration::ZERO) else { panic!() };
-        assert_eq!(gap.table().name, "data_gaps", "it is said although books still wait");
+        let mut taken = Vec::new();
+        while let Next::Item(item) = outlet.take(Duration::ZERO) {
+            let draft = item.into_draft().expect("no marker claims what is still held");
+            taken.push(draft.table().name);
+        }
+        assert_eq!(taken, ["index_ticks", "data_gaps"], "it is said although rows still wait");
+    }
+
+    /// Rows that were given up are not claimed before the gap that names them is on its way.
+    #[test]
+    fn the_end_names_what_it_gives_up() {
+        let (inlet, outlet) = queue(1);
+        let mut outbox = Outbox::new(inlet, Origin::default(), Duration::from_secs(1));
+        for second in 1..=2 {
+            tick(&mut outbox.rows, now(second).utc);
+            outbox.flush(now(second));
+        }
+        assert!(!outbox.is_empty(), "the second tick found the queue full");
+        outbox.give_up(now(3));
+        assert!(outbox.is_empty());
+        let mut taken = Vec::new();
+        while let Next::Item(item) = outlet.take(Duration::ZERO) {
+            taken.extend(item.into_draft().map(|draft| draft.table().name));
+        }
+        assert_eq!(taken, ["index_ticks", "data_gaps"]);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub struct Pipeline {
     inlet: Inlet,
     keeper: Keeper,
     kept: Arc<Kept>,
+    before: u64,
     workers: Vec<Worker>,
     stop: Stop,
     finish: Stop,
@@ -56,6 +57,8 @@ pub struct Summary {
     pub reports: Vec<Report>,
     /// Rows appended to the journal.
     pub rows: u64,
+    /// The journal's last record before this pipeline started.
+    pub before: u64,
     /// The journal's last durable record.
     pub durable: u64,
     /// The sinks, each with its durable position.
@@ -76,8 +79,9 @@ impl Pipeline {
         let (inlet, outlet) = queue::queue(setup.queue_bytes_max);
         let (clock, readers) = (setup.clock, setup.readers);
         let ends = (appender, syncer, feed.clone());
-        let (keeper, kept) = Keeper::start(outlet, ends, readers, clock.clone(), trouble.clone())
-            .map_err(refused)?;
+        let (keeper, kept) =
+            Keeper::start(outlet, ends, readers, clock.clone(), (stop.clone(), trouble.clone()))
+                .map_err(refused)?;
         let mut workers = Vec::new();
         for sink in setup.sinks {
             let (feed, clock) = (feed.clone(), clock.clone());
@@ -108,7 +112,8 @@ impl Pipeline {
             started.push(reader);
         }
         let readers = started;
-        Ok(Self { readers, lines, inlet, keeper, kept, workers, stop, finish, trouble })
+        let before = recovery.position;
+        Ok(Self { readers, lines, inlet, keeper, kept, before, workers, stop, finish, trouble })
     }
 
     /// The connections' numbers.
@@ -144,7 +149,7 @@ impl Pipeline {
     /// Whether something has failed for good, so that the pipeline must end.
     #[must_use]
     pub fn troubled(&self) -> bool {
-        self.trouble.raised() || self.readers.iter().any(Reader::refused)
+        self.trouble.raised() || self.readers.iter().any(Reader::failed)
     }
 
     /// Ends in order: readers flush, the queue drains, the journal is synced, the sinks finish.
@@ -152,7 +157,7 @@ impl Pipeline {
     /// # Errors
     /// What failed, with what is not stored where it should be.
     pub fn end(self) -> Result<Summary, Failure> {
-        let mut summary = Summary::default();
+        let mut summary = Summary { before: self.before, ..Summary::default() };
         let mut failure = None;
         self.stop.raise();
         for reader in self.readers {

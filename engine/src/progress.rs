@@ -42,7 +42,8 @@ impl Progress {
         let rate = (rows - self.rows) as f64 / since.as_secs_f64();
         self.rows = rows;
         let seconds = self.started.elapsed().as_secs();
-        eprint!(
+        let shown = write!(
+            std::io::stderr(),
             "\r\x1b[2K{:02}:{:02}:{:02}  {}/{} connections  {} channels  {rate:.0} rows/s  \
              {rows} received, {} durable records  queue {:.0} %",
             seconds / 3600,
@@ -54,14 +55,14 @@ impl Progress {
             recorder.durable_records(),
             recorder.queue_usage_pct(),
         );
-        // A terminal that is gone is no reason to stop recording.
-        let _ = std::io::stderr().flush();
+        // A terminal that is gone is no reason to stop recording, nor to try again.
+        self.terminal = shown.and_then(|()| std::io::stderr().flush()).is_ok();
     }
 
     /// Leaves the line as it is.
     pub fn end(&self) {
         if self.shown.is_some() {
-            eprintln!();
+            let _ = writeln!(std::io::stderr());
         }
     }
 }

@@ -89,8 +89,8 @@ impl Inlet {
     /// Hands an item over without ever waiting.
     ///
     /// # Errors
-    /// Gives the item back when there is no room for it. `Closed` items are given back too: the
-    /// journal has stopped.
+    /// Gives the item back when there is no room for it; [`Refused::Closed`] when the journal has
+    /// stopped.
     pub fn offer(&self, item: Item, urgency: Urgency) -> Result<(), Refused> {
         let (bytes, rows) = item.size();
         let max = match urgency {
@@ -98,7 +98,9 @@ impl Inlet {
             Urgency::Reserved => self.shared.bytes_max + RESERVE_BYTES,
         };
         // Several readers may pass this check together: the bound is kept to one batch a reader.
-        if self.shared.bytes.load(Ordering::Relaxed) + bytes > max {
+        // An empty queue takes anything: a batch larger than the bound must not wait for ever.
+        let waiting = self.shared.bytes.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > max {
             return Err(Refused::Full(item));
         }
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);

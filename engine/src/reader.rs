@@ -6,7 +6,7 @@
 mod line;
 mod pause;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, channel};
@@ -40,6 +40,8 @@ pub struct ReaderSetup {
     pub pin: bool,
     /// Where verbatim frames go, if they are kept.
     pub frames: Option<Frames>,
+    /// Raised once any line has had a channel acknowledged: the address and the rights are good.
+    pub reached: Stop,
 }
 
 /// A reader's thread.
@@ -61,8 +63,8 @@ struct Shared {
     pause: Pause,
     frames: Option<Frames>,
     stop: Stop,
-    /// Whether any line of this reader has ever been open.
-    reached: Cell<bool>,
+    /// Raised once any line of the whole pipeline has had a channel acknowledged.
+    reached: Stop,
     refuse: Box<dyn Fn(Failure)>,
 }
 
@@ -106,14 +108,15 @@ impl Reader {
             let origin = Origin { reader: id, read_coalesce_us: pause.micros() };
             let outbox = RefCell::new(Outbox::new(inlet, origin, setup.batch_age_max));
             let frames = setup.frames;
-            let reached = Cell::new(false);
+            let reached = setup.reached;
             let shared =
                 Rc::new(Shared { outbox, clock, driver, pause, frames, stop, reached, refuse });
             chosen.run(run(shared, lines))
         };
+        // Only a wish for io_uring alone, and a machine out of threads, end here.
         let failed = |error: io::Error| {
-            let sentence = format!("reader {id} cannot start: {error}");
-            Failure::new(FailureKind::Storage, sentence)
+            let sentence = format!("reader {id} cannot start: {error}; try exchange.io = \"auto\"");
+            Failure::new(FailureKind::Usage, sentence)
         };
         let thread =
             thread::Builder::new().name(format!("reader-{id}")).spawn(body).map_err(failed)?;
@@ -137,17 +140,21 @@ impl Reader {
         self.fallback.as_deref()
     }
 
-    /// Whether the exchange refused it for good: the address is wrong, or the certificate.
+    /// Whether it is of no more use: the exchange refused it for good (a wrong address, a
+    /// certificate), or its thread is gone.
     #[must_use]
-    pub fn refused(&self) -> bool {
-        self.refused.raised()
+    pub fn failed(&self) -> bool {
+        self.refused.raised() || self.thread.is_finished()
     }
 
     /// Waits for the thread: what each line saw, and the refusal if there was one.
     #[must_use]
     pub fn join(self) -> (Vec<Report>, Option<Failure>) {
-        let reports = self.thread.join().expect("a reader does not panic");
-        (reports, self.refusals.try_recv().ok())
+        let refusal = self.refusals.try_recv().ok();
+        match self.thread.join() {
+            Ok(reports) => (reports, refusal),
+            Err(_) => (Vec::new(), Some(Failure::panicked("a reader"))),
+        }
     }
 }
 
@@ -190,10 +197,11 @@ async fn run(shared: Rc<Shared>, lines: Vec<LineSetup>) -> Vec<Report> {
     let reports = lines.iter().map(|line| line.finish(now)).collect();
     for _ in 0..LAST_FLUSHES {
         if shared.last_flush() {
-            break;
+            return reports;
         }
         monoio::time::sleep(TURN).await;
     }
+    shared.outbox.borrow_mut().give_up(shared.clock.now());
     reports
 }
 

@@ -4,12 +4,13 @@ mod account;
 mod catalogue;
 mod secrets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use journal::disk::{Disk, System};
 use journal::{Journal, Options, Recovery};
 use lifecycle::Plan;
+use schema::Micros;
 use schema::tables::Rows;
 use sinks::{Memory, Parquet, Sink};
 
@@ -26,6 +27,7 @@ use crate::reader::{LineSetup, Mailbox, ReaderSetup, Talk};
 use crate::recording::Recording;
 use crate::rpc::{Credentials, Settings};
 use crate::session::{Cause, CauseKind, Session};
+use crate::stop::Stop;
 use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
@@ -66,8 +68,9 @@ impl Recorder {
     /// Checks everything that can be checked, then starts.
     ///
     /// # Errors
-    /// One sentence that names what is wrong and what to do; nothing runs then.
-    pub fn start(wishes: &Wishes) -> Result<Self, Failure> {
+    /// One sentence that names what is wrong and what to do; nothing runs then. `stop` raised
+    /// before anything was begun is [`FailureKind::Stopped`].
+    pub fn start(wishes: &Wishes, stop: &Stop) -> Result<Self, Failure> {
         let config = &wishes.config;
         let clock = Clock::system();
         let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
@@ -83,7 +86,7 @@ impl Recorder {
         let disk: Arc<dyn Disk> = Arc::new(System);
         let journal = open_journal(config, &disk, &clock)?;
         let mut rows = Rows::default();
-        let catalogue = Catalogue::ask(wishes, &endpoint, &trust)?;
+        let catalogue = Catalogue::ask_unless(stop, wishes, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
         let mut lines = lines(&plan, &endpoint, credentials.as_ref(), &journal.recovery);
@@ -108,11 +111,13 @@ impl Recorder {
                 batch_age_max: config.exchange.batch_age_max,
                 pin: true,
                 frames: recording.as_ref().map(Recording::frames),
+                reached: Stop::default(),
             },
             readers: config.exchange.readers.count(),
             lines,
             clock,
         };
+        hold_for_absent_sinks(&data, &setup);
         let pipeline = Pipeline::start(setup, &mut rows)?;
         for reader in pipeline.readers() {
             tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
@@ -217,6 +222,27 @@ fn sinks(wishes: &Wishes, disk: &Arc<dyn Disk>) -> Vec<Box<dyn Sink>> {
     sinks
 }
 
+/// A sink that has worked here and is not configured now keeps its place: the journal lets go of
+/// nothing until its folder in `DATA/sinks` is removed.
+fn hold_for_absent_sinks(data: &Path, setup: &Setup) {
+    let Ok(folders) = std::fs::read_dir(data.join("sinks")) else { return };
+    let feed = &setup.journal.feed;
+    for folder in folders.flatten() {
+        let name = folder.file_name().to_string_lossy().into_owned();
+        if setup.sinks.iter().any(|sink| sink.name() == name) {
+            continue;
+        }
+        tracing::warn!(
+            "sink {name} is not configured: the journal keeps all for it until {} is removed",
+            folder.path().display()
+        );
+        // The oldest record is there, so that the place can be held.
+        if let Err(error) = feed.attach(&name, feed.oldest().saturating_sub(1)) {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
 /// One line for every shard that has something to listen to.
 fn lines(
     plan: &Plan,
@@ -229,12 +255,11 @@ fn lines(
     let number = |(connection, (shard, swap)): (u32, (Arc<str>, lifecycle::Swap))| {
         let mut settings = Settings::new(Arc::clone(&shard), connections);
         settings.credentials = credentials.cloned();
+        let since = gap_since(recovery, &shard, settings.latency_us_max);
         let mut session = Talk::new(settings, decoder(recovery));
-        if let Some(watermark) = recovery.watermark
-            && !recovery.resume.shards.is_empty()
-        {
+        if let Some(since) = since {
             let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
-            session.outage(watermark.through, cause);
+            session.outage(since, cause);
         }
         let meters = metrics::Line::new(Arc::clone(&shard));
         let mailbox = Mailbox::default();
@@ -255,6 +280,18 @@ fn lines(
     (0..).zip(swaps).map(number).collect()
 }
 
+/// Since when a shard may have missed data: up to the watermark every received row is kept, less
+/// what was under way; or since the gap that was open when the last process ended.
+fn gap_since(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<Micros> {
+    let through = recovery.watermark?.through;
+    let shards = &recovery.resume.shards;
+    if shards.is_empty() {
+        return None;
+    }
+    let read = Micros(through.0.saturating_sub(latency_us));
+    Some(shards.get(shard).map_or(read, |known| known.alive_at.min(read)))
+}
+
 /// A decoder that knows what was recorded last: what the exchange sends again is not new.
 fn decoder(recovery: &Recovery) -> Decoder {
     let mut decoder = Decoder::new(crate::deribit::Limits::default());
@@ -263,6 +300,7 @@ fn decoder(recovery: &Recovery) -> Decoder {
             trade_seq: last.trade_seq,
             change_id: last.change_id,
             ticker: last.quote,
+            received_at: Some(last.received_at),
         };
         decoder.resume(instrument, last);
     }

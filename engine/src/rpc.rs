@@ -116,6 +116,13 @@ impl<D: Decode> Connection<D> {
         &mut self.decoder
     }
 
+    /// Up to when everything was received. What the exchange had sent and we had not read is
+    /// older than the last message that we read, by what was under way.
+    fn received_until(&self) -> Micros {
+        let read = self.watchdog.received_until();
+        Micros(read.0.saturating_sub(self.settings.latency_us_max))
+    }
+
     /// Logged in, or there is no need to be.
     fn open(&mut self) {
         if self.phase != Phase::Open {
@@ -299,11 +306,7 @@ impl<D: Decode> Session for Connection<D> {
 
     fn disconnected(&mut self, cause: Cause, now: Now) {
         if !self.subscriptions.acknowledged().is_empty() {
-            // What the exchange had sent and we had not read is lost as well: it is older than
-            // the last message that we read by what was under way.
-            let since = self.watchdog.received_until();
-            let since = Micros(since.0.saturating_sub(self.settings.latency_us_max));
-            self.outage.open(since, cause);
+            self.outage.open(self.received_until(), cause);
         } else if self.outage.is_open() {
             self.outage.open(now.utc, cause);
         }
@@ -326,6 +329,11 @@ impl<D: Decode> Session for Connection<D> {
 
     fn acknowledged(&self) -> &ChannelSet {
         self.subscriptions.acknowledged()
+    }
+
+    fn alive_until(&self) -> Option<Micros> {
+        let receiving = !self.subscriptions.acknowledged().is_empty();
+        self.outage.since().or_else(|| receiving.then(|| self.received_until()))
     }
 
     fn changes(&self) -> u64 {

@@ -65,6 +65,11 @@ pub trait Session {
     /// The channels that the exchange has acknowledged on this connection, for the journal.
     fn acknowledged(&self) -> &ChannelSet;
 
+    /// Up to when this shard is known to have received everything: what a restart takes for the
+    /// beginning of its gap. It stands still while a gap is open. `None` while nothing has ever
+    /// been acknowledged.
+    fn alive_until(&self) -> Option<Micros>;
+
     /// Counts the changes of [`acknowledged`](Self::acknowledged): equal means nothing is new.
     fn changes(&self) -> u64;
 

@@ -30,9 +30,28 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Raises the flag if the thread that holds the guard ends in a panic: a thread that is gone
+    /// must not go unnoticed.
+    #[must_use]
+    pub fn on_panic(&self) -> OnPanic {
+        OnPanic(self.clone())
+    }
+
     /// Whether everybody is asked to end.
     #[must_use]
     pub fn raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Made by [`Stop::on_panic`].
+#[derive(Debug)]
+pub struct OnPanic(Stop);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.raise();
+        }
     }
 }

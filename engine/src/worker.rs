@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use journal::Feed;
+use journal::{ErrorKind, Feed};
 use sinks::{Position, Sink, SinkError, SinkErrorKind};
 
 use crate::clock::Clock;
@@ -56,6 +56,7 @@ impl Worker {
             progress: Arc::clone(&progress),
         };
         let thread = thread::Builder::new().name(format!("sink-{name}")).spawn(move || {
+            let _guard = trouble.on_panic();
             let done = following.run();
             if done.is_err() {
                 trouble.raise();
@@ -82,7 +83,13 @@ impl Worker {
     /// # Errors
     /// What stopped the sink.
     pub fn join(self) -> Result<Position, SinkError> {
-        self.thread.join().expect("a sink does not panic")
+        self.thread.join().unwrap_or_else(|_| {
+            Err(SinkError {
+                kind: SinkErrorKind::Stop,
+                doing: "storing".into(),
+                source: "its thread panicked, which is a defect: please report the log".into(),
+            })
+        })
     }
 }
 
@@ -120,9 +127,8 @@ impl Following {
     /// Opens the sink and follows the journal until the end or an error.
     fn follow(&mut self) -> Result<Position, SinkError> {
         let opened = self.sink.open(&self.journal)?;
-        self.feed.attach(self.sink.name(), opened.0).map_err(|error| journal_failed(&error))?;
+        let mut accepted = self.attach(opened)?;
         self.release(opened);
-        let mut accepted = opened.0;
         loop {
             // Asked before the read: what is durable now is read before the sink is closed.
             let last = self.finish.raised();
@@ -142,6 +148,32 @@ impl Following {
                 self.release(durable);
                 return Ok(durable);
             }
+        }
+    }
+
+    /// Counts the sink in, and says after which record it goes on: its own position, unless the
+    /// journal has let go of what follows it.
+    fn attach(&self, opened: Position) -> Result<u64, SinkError> {
+        if !self.sink.durable() {
+            // It forgets: the journal must not forget on its word, and it begins where it can.
+            return Ok(opened.0.max(self.feed.oldest().saturating_sub(1)));
+        }
+        match self.feed.attach(self.sink.name(), opened.0) {
+            Ok(()) => Ok(opened.0),
+            Err(error) => match error.kind() {
+                ErrorKind::Gone { oldest } => {
+                    let (name, from, to) = (self.sink.name(), opened.0 + 1, oldest - 1);
+                    tracing::error!(
+                        sink = name,
+                        "records {from} to {to} are no longer in the journal and never reach this \
+                         sink: it had been away for longer than journal.keep"
+                    );
+                    let first = oldest.saturating_sub(1);
+                    self.feed.attach(name, first).map_err(|error| journal_failed(&error))?;
+                    Ok(first)
+                }
+                _ => Err(journal_failed(&error)),
+            },
         }
     }
 

@@ -58,6 +58,10 @@ impl Sink for Memory {
         "memory"
     }
 
+    fn durable(&self) -> bool {
+        false
+    }
+
     fn open(&mut self, journal: &str) -> Result<Position, SinkError> {
         let mut held = self.held();
         if held.journal != journal {

@@ -16,6 +16,11 @@ pub trait Sink: Send + fmt::Debug {
     /// The name in the configuration, in `DATA/sinks/NAME` and in messages.
     fn name(&self) -> &str;
 
+    /// Whether what it holds outlives the process. Only then may the journal forget on its word.
+    fn durable(&self) -> bool {
+        true
+    }
+
     /// Makes the sink ready for `journal` and says what it durably holds of it, so that the
     /// worker goes on from there. May be called again at any time, after an error above all: what
     /// was accepted and is not durable is forgotten, and will be given again.

@@ -20,9 +20,9 @@ pub(crate) struct Flags {
     #[arg(long = "for", value_name = "DURATION", default_value = "20s",
           value_parser = duration::parse)]
     length: Duration,
-    /// Where the tape is kept.
-    #[arg(long, value_name = "DIR", default_value = "data/demo")]
-    data: PathBuf,
+    /// Where the tape is kept [default: data/demo, or data/demo-2, … if that holds a tape].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// How many options are listed.
     #[arg(long, value_name = "N", default_value_t = 1_548)]
     options: usize,
@@ -34,7 +34,9 @@ pub(crate) struct Flags {
 /// Simulates and records, then says what was stored and how to read it.
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let mut config = Config::default();
-    config.journal.data.clone_from(&flags.data);
+    // Every demo has a market of its own: one folder must not hold two.
+    let data = flags.data.clone().unwrap_or_else(fresh);
+    config.journal.data.clone_from(&data);
     logging::start(&config.telemetry);
     let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
     let stop = Stop::on_signals().map_err(|error| usage(&error))?;
@@ -57,13 +59,21 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         flags.length.as_secs()
     );
     let channels = Channels::Selected;
-    let recorder = Recorder::start(&Wishes { config, channels, memory: false, raw_frames: None })?;
+    let recorder =
+        Recorder::start(&Wishes { config, channels, memory: false, raw_frames: None }, &stop)?;
     record::watch(&recorder, Some(flags.length), &stop);
     let account = recorder.end()?;
     exchange.stop();
-    println!("{account}");
-    println!("{}", how_to_read(&flags.data.display().to_string()));
+    record::say(&account);
+    record::say(&how_to_read(&data.display().to_string()));
     Ok(())
+}
+
+/// The first folder of the demo's that holds no tape.
+fn fresh() -> PathBuf {
+    let numbered = (2..).map(|number| PathBuf::from(format!("data/demo-{number}")));
+    let mut folders = std::iter::once(PathBuf::from("data/demo")).chain(numbered);
+    folders.find(|folder| !folder.join("journal").exists()).expect("numbers do not end")
 }
 
 fn how_to_read(data: &str) -> String {

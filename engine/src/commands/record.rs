@@ -1,5 +1,6 @@
 //! `tapedeck record`: record an exchange.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -65,11 +66,16 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     logging::start(&wishes.config.telemetry);
     let stop = Stop::on_signals()
         .map_err(|error| Failure::new(FailureKind::Usage, format_args!("no signals: {error}")))?;
-    let recorder = Recorder::start(&wishes)?;
+    let recorder = Recorder::start(&wishes, &stop)?;
     watch(&recorder, flags.length, &stop);
     let account = recorder.end()?;
-    println!("{account}");
+    say(&account);
     Ok(())
+}
+
+/// Prints a result. Whoever closed our output does not want it: that is no failure.
+pub(crate) fn say(result: &dyn std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{result}");
 }
 
 /// Shows progress until it is time to end.
@@ -84,17 +90,26 @@ pub(crate) fn watch(recorder: &Recorder, length: Option<Duration>, stop: &Stop) 
     progress.end();
 }
 
+/// The variables that are text; the others are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 impl Flags {
     fn wishes(&self) -> Result<Wishes, Failure> {
         let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
-        let mut config = config::load(self.config.as_deref(), std::env::vars())
-            .map_err(|error| usage(&error))?;
+        let mut config =
+            config::load(self.config.as_deref(), environment()).map_err(|error| usage(&error))?;
         let memory = self.lay_over(&mut config)?;
         config.check().map_err(|error| usage(&error))?;
         let channels = match &self.channels_from {
             Some(place) => Channels::From(place.clone()),
             None => Channels::Selected,
         };
+        if self.raw_frames.is_some_and(|bytes| bytes < RAW_FRAMES_MIN) {
+            return Err(usage(&"--raw-frames is at least 1000000 bytes"));
+        }
         Ok(Wishes { config, channels, memory, raw_frames: self.raw_frames })
     }
 
@@ -143,4 +158,6 @@ impl Flags {
     }
 }
 
+/// Below this the recording would be one unfinished file after the other.
+const RAW_FRAMES_MIN: u64 = 1_000_000;
 const LOOK: Duration = Duration::from_millis(100);

@@ -50,6 +50,7 @@ pub fn load(
             set(&mut table, &[section, key], Value::String(value.clone()))?;
         }
     }
+    let mut own = Vec::new();
     for (name, value) in &environment {
         if let Some(path) = name.strip_prefix("TAPEDECK_")
             && path.contains("__")
@@ -57,9 +58,15 @@ pub fn load(
             let path = path.to_lowercase();
             let path: Vec<&str> = path.split("__").collect();
             set(&mut table, &path, scalar(value))?;
+            own.push(name.as_str());
         }
     }
-    let place = file.map_or_else(|| "the environment".into(), |path| path.display().to_string());
+    let mut place: Vec<String> = file.iter().map(|path| path.display().to_string()).collect();
+    place.extend(own.iter().map(|name| (*name).to_owned()));
+    let place = match place.is_empty() {
+        true => "the environment".to_owned(),
+        false => place.join(" or "),
+    };
     let config: Config = table
         .try_into()
         .map_err(|error| ConfigError::Key(format!("{place}: {}", one_line(&error))))?;
@@ -90,8 +97,12 @@ fn set(table: &mut Table, path: &[&str], value: Value) -> Result<(), ConfigError
     Ok(())
 }
 
-/// `12`, `true` and `["a","b"]` are what they look like; anything else is text.
+/// `12`, `true` and `["a","b"]` are what they look like, `a,b` is a list; the rest is text.
 fn scalar(text: &str) -> Value {
+    if text.contains(',') && !text.contains(['[', '"']) {
+        let parts = text.split(',').map(|part| Value::String(part.trim().to_owned()));
+        return Value::Array(parts.collect());
+    }
     match format!("v = {text}").parse::<Table>() {
         Ok(mut table) => table.remove("v").unwrap_or_else(|| Value::String(text.into())),
         Err(_) => Value::String(text.into()),

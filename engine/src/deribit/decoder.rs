@@ -3,7 +3,7 @@
 use std::fmt;
 
 use schema::tables::Rows;
-use schema::{Digest, Now};
+use schema::{Digest, Micros, Now};
 
 use super::channel::Channel;
 use super::identities::{Identities, Kind, Repeats};
@@ -46,6 +46,8 @@ pub struct LastIdentity {
     pub change_id: Option<i64>,
     /// The digest of the newest ticker's row.
     pub ticker: Option<u128>,
+    /// When the newest of these was received: a trade that happened later is no repeat of one.
+    pub received_at: Option<Micros>,
 }
 
 /// Trades that were skipped: `first..=last` of the instrument's trade_seq are not recorded.
@@ -78,7 +80,7 @@ impl Decoder {
     pub fn resume(&mut self, instrument: &str, last: LastIdentity) {
         let known = self.identities.of(instrument, Now::default(), self.limits.instruments);
         if let Some(seq) = last.trade_seq {
-            known.trades.resume(seq);
+            known.trades.resume(seq, last.received_at);
         }
         known.book.change_id = known.book.change_id.max(last.change_id);
         if known.ticker.0.is_none() {

@@ -59,7 +59,8 @@ pub(super) enum Verdict {
 impl Sequence {
     /// Everything up to and including `seq` is recorded, by a process or a connection before.
     /// What was taken here above it stays, and what lies between is a hole.
-    pub(super) fn resume(&mut self, seq: i64) {
+    pub(super) fn resume(&mut self, seq: i64, received_at: Option<Micros>) {
+        self.newest = self.newest.max(received_at);
         self.resumed = true;
         self.forgotten = self.forgotten.filter(|end| *end > seq);
         match self.span {
@@ -190,7 +191,7 @@ mod tests {
         check(&mut Sequence::default(), &fresh, &[(9, 9)]);
 
         let mut resumed = Sequence::default();
-        resumed.resume(10);
+        resumed.resume(10, None);
         let trades = [
             (10, Verdict::Repeat),
             (7, Verdict::Repeat),
@@ -205,11 +206,11 @@ mod tests {
     fn what_was_taken_before_resuming_stays() {
         let mut gap = Sequence::default();
         check(&mut gap, &[(10, NEXT), (12, Verdict::New { skipped: 1 })], &[(11, 11)]);
-        gap.resume(7);
+        gap.resume(7, None);
         check(&mut gap, &[(7, Verdict::Repeat), (9, Verdict::Late)], &[(8, 8), (11, 11)]);
-        gap.resume(11);
+        gap.resume(11, None);
         check(&mut gap, &[(8, Verdict::Repeat), (11, Verdict::Repeat), (13, NEXT)], &[]);
-        gap.resume(20);
+        gap.resume(20, None);
         check(&mut gap, &[(13, Verdict::Repeat), (22, Verdict::New { skipped: 1 })], &[(21, 21)]);
     }
 

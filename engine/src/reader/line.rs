@@ -101,7 +101,8 @@ pub(super) struct Line {
     backoff: RefCell<Backoff>,
     seed: Cell<u64>,
     open: RefCell<Option<Open>>,
-    changes: Cell<u64>,
+    /// The changes and the second of the last fact that the journal took.
+    told: Cell<(u64, u64)>,
 }
 
 /// What lives as long as one socket.
@@ -168,7 +169,7 @@ impl Line {
             backoff: RefCell::new(setup.backoff),
             seed: Cell::new(setup.seed),
             open: RefCell::default(),
-            changes: Cell::new(0),
+            told: Cell::default(),
         }
     }
 
@@ -178,10 +179,15 @@ impl Line {
         while !self.shared.stop.raised() {
             self.meters.set_state(State::Connecting);
             let ending = match self.dial().await {
+                // The stop may have come while the connection was made.
+                Ok(_) if self.shared.stop.raised() => return,
                 Ok(socket) => self.converse(socket).await,
                 Err(ending) => ending,
             };
-            self.open.borrow_mut().take();
+            if let Some(open) = self.open.borrow_mut().take() {
+                // A flush that still writes would keep the descriptor alive.
+                let _ = open.handle.shutdown(Shutdown::Both);
+            }
             if self.shared.stop.raised() {
                 return;
             }
@@ -199,7 +205,7 @@ impl Line {
         self.meters.lost.add(1);
         self.meters.set_trouble(&words);
         let hopeless = ending.policy == Policy::Stop || attempts >= FIRST_ATTEMPTS_MAX;
-        if hopeless && !self.shared.reached.get() {
+        if hopeless && !self.shared.reached.raised() {
             (self.shared.refuse)(Failure::new(FailureKind::Exchange, words));
         }
         let mut session = self.session.borrow_mut();
@@ -242,6 +248,7 @@ impl Line {
             };
             // Also after an error: a close frame or an alert may tell the exchange why.
             Rc::clone(self).flush().await;
+            self.shared.pause.handled();
             if let Some(ending) = ending {
                 let verdict = self.open.borrow_mut().as_mut().and_then(|open| open.verdict.take());
                 return verdict.unwrap_or(ending);
@@ -333,24 +340,28 @@ impl Line {
         self.tell_facts(&session, now);
     }
 
-    /// Tells the journal what the exchange has acknowledged, when that has changed.
+    /// Tells the journal what the exchange has acknowledged and up to when the shard is alive:
+    /// at each change, and once a second.
     fn tell_facts(&self, session: &Talk, now: Now) {
         self.meters.rows.set(session.decoder().tally().rows.sum());
-        let changes = session.changes();
-        if changes == self.changes.replace(changes) {
-            return;
-        }
-        let channels = session.acknowledged().clone();
-        self.meters.acknowledged.set(channels.len() as u64);
-        if !channels.is_empty() {
-            self.shared.reached.set(true);
+        let acknowledged = session.acknowledged();
+        self.meters.acknowledged.set(acknowledged.len() as u64);
+        if !acknowledged.is_empty() {
+            self.shared.reached.raise();
             self.meters.set_state(match session.reached() {
                 Some(_) => State::Recording,
                 None => State::Subscribing,
             });
         }
-        let shard = Arc::clone(&self.shard);
-        self.shared.outbox.borrow_mut().fact(Item::Shard { shard, channels, at: now.utc });
+        let told = (session.changes(), now.monotonic.as_secs());
+        if told == self.told.get() {
+            return;
+        }
+        let Some(at) = session.alive_until() else { return };
+        let (shard, channels) = (Arc::clone(&self.shard), acknowledged.clone());
+        if self.shared.outbox.borrow_mut().fact(Item::Shard { shard, channels, at }) {
+            self.told.set(told);
+        }
     }
 
     /// Writes what waits. One flush at a time: another one finds the writer taken and leaves.
@@ -382,7 +393,7 @@ impl Line {
         }
     }
 
-    /// Says goodbye and shuts the socket down.
+    /// Shuts the socket down: the read that is under way ends.
     pub(super) fn hang_up(&self) {
         if let Some(open) = self.open.borrow_mut().as_mut() {
             let _ = open.handle.shutdown(Shutdown::Both);

@@ -15,7 +15,7 @@ use crate::driver::Driver;
 #[derive(Debug)]
 pub(super) struct Pause {
     length: Duration,
-    last_read: Cell<Instant>,
+    last_handled: Cell<Instant>,
 }
 
 impl Pause {
@@ -25,7 +25,7 @@ impl Pause {
             Driver::IoUring => length,
             Driver::Epoll => Duration::ZERO,
         };
-        Self { length, last_read: Cell::new(Instant::now()) }
+        Self { length, last_handled: Cell::new(Instant::now()) }
     }
 
     /// Microseconds by which `received_at` may be late.
@@ -38,11 +38,16 @@ impl Pause {
         if self.length.is_zero() {
             return;
         }
-        if self.last_read.get().elapsed() > BUSY {
+        if self.last_handled.get().elapsed() > BUSY {
             // The whole thread sleeps, on purpose: the other sockets gather messages too.
             thread::sleep(self.length);
         }
-        self.last_read.set(Instant::now());
+    }
+
+    /// Called when everything that a read brought is dealt with. Only then does waiting begin: a
+    /// read that took long to handle must not make the next one, whose bytes are there, pause.
+    pub(super) fn handled(&self) {
+        self.last_handled.set(Instant::now());
     }
 }
 

@@ -12,6 +12,7 @@ pub struct Account {
     data: PathBuf,
     rows: u64,
     durable: u64,
+    /// Each sink, and how many of the journal's records it lacks.
     sinks: Vec<(String, u64)>,
     by_table: BTreeMap<&'static str, u64>,
     duplicates: u64,
@@ -29,8 +30,12 @@ impl Account {
         let mut account = Self {
             data: data.to_owned(),
             rows: summary.rows,
-            durable: summary.durable,
-            sinks: summary.sinks.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
+            durable: summary.durable.saturating_sub(summary.before),
+            sinks: summary
+                .sinks
+                .iter()
+                .map(|(name, at)| (name.clone(), summary.durable.saturating_sub(at.0)))
+                .collect(),
             by_table: BTreeMap::new(),
             duplicates: 0,
             lost_connections: 0,
@@ -73,12 +78,12 @@ impl fmt::Display for Account {
         let data = data.display();
         writeln!(f, "Recorded into {data}: {rows} rows in {durable} journal records.")?;
         for (table, rows) in &self.by_table {
-            writeln!(f, "  {table:<26} {rows:>12} rows")?;
+            writeln!(f, "  {table:<26} {rows:>12} rows received")?;
         }
-        for (sink, position) in &self.sinks {
-            match position == durable {
-                true => writeln!(f, "Sink {sink} holds all of it.")?,
-                false => writeln!(f, "Sink {sink} holds records up to {position} of {durable}.")?,
+        for (sink, missing) in &self.sinks {
+            match missing {
+                0 => writeln!(f, "Sink {sink} holds all that the journal holds.")?,
+                _ => writeln!(f, "Sink {sink} still lacks the journal's last {missing} records.")?,
             }
         }
         writeln!(f, "Repeats dropped: {duplicates}. Connections lost: {}.", self.lost_connections)?;

@@ -1,5 +1,7 @@
 //! What there is to record: the exchange's instruments, or a list of channels.
 
+use std::time::Duration;
+
 use lifecycle::Group;
 use schema::Now;
 use schema::tables::Rows;
@@ -12,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::rest::Rest;
 use crate::selection::{self, Candidate, SelectionError};
+use crate::stop::Stop;
 use crate::tls::Trust;
 
 /// The instruments that the exchange lists, and the channels of every group of shards.
@@ -22,6 +25,25 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
+    /// [`ask`](Self::ask) on a thread, so that a signal need not wait for a slow answer.
+    pub(super) fn ask_unless(
+        stop: &Stop,
+        wishes: &Wishes,
+        endpoint: &Endpoint,
+        trust: &Trust,
+    ) -> Result<Self, Failure> {
+        let (wishes, endpoint, trust) = (wishes.clone(), endpoint.clone(), trust.clone());
+        let asking = std::thread::spawn(move || Self::ask(&wishes, &endpoint, &trust));
+        while !asking.is_finished() {
+            if stop.raised() {
+                let sentence = "stopped before the exchange had answered; nothing was recorded";
+                return Err(Failure::new(FailureKind::Stopped, sentence));
+            }
+            std::thread::sleep(LOOK);
+        }
+        asking.join().unwrap_or_else(|_| Err(Failure::panicked("asking the exchange")))
+    }
+
     /// Asks the exchange, and selects.
     pub(super) fn ask(
         wishes: &Wishes,
@@ -119,3 +141,5 @@ fn kind(error: &SelectionError) -> FailureKind {
         | SelectionError::Nothing => FailureKind::Usage,
     }
 }
+
+const LOOK: Duration = Duration::from_millis(10);

@@ -35,6 +35,12 @@ impl Outage {
         self.open.is_some()
     }
 
+    /// Since when data may be missing, while a gap is open.
+    #[must_use]
+    pub fn since(&self) -> Option<Micros> {
+        self.open.as_ref().map(|open| open.since)
+    }
+
     /// Data may be missing from `since` on. A gap that is open already keeps its cause and only
     /// ever grows.
     pub fn open(&mut self, since: Micros, cause: Cause) {

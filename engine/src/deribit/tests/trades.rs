@@ -146,6 +146,17 @@ fn a_restart_neither_doubles_nor_hides_a_hole() {
     assert_eq!(holes, [Hole { instrument: OPTION, first: 21, last: 22 }]);
 }
 
+/// A trade that happened after everything recorded is no repeat, whatever its number.
+#[test]
+fn a_counter_that_starts_again_across_a_restart_is_quarantined() {
+    let mut bench = Bench::new();
+    let received_at = Some(Micros(1_799_000_000_400_000));
+    let last = LastIdentity { trade_seq: Some(900), received_at, ..LastIdentity::default() };
+    bench.decoder.resume(OPTION, last);
+    assert!(feed(&mut bench, &[trade(OPTION, 500, "")]).is_empty());
+    assert_eq!(bench.refused(), ["trade_seq went back"]);
+}
+
 #[test]
 fn a_counter_that_starts_again_is_quarantined_not_dropped() {
     let mut bench = Bench::new();
