@@ -9,6 +9,7 @@ mod calendar;
 mod chain;
 pub(crate) mod instrument;
 mod render;
+pub(crate) mod tape;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -194,6 +195,11 @@ impl Market {
         &self.instruments[instrument as usize]
     }
 
+    /// An instrument by its name, whether it is still open or not.
+    pub(crate) fn find(&self, name: &str) -> Option<InstrumentId> {
+        self.by_name.get(name).copied()
+    }
+
     /// Events a second at the natural pace.
     pub(crate) fn natural_rate(&self) -> u32 {
         (self.instruments.len() as f64 * 1.06 + 10.0) as u32
@@ -295,7 +301,7 @@ impl Market {
             terms.volatility(price).map_or(0.0, |volatility| round(volatility * 100.0, 2))
         });
         let digits = coin.trade_id;
-        Trade {
+        let trade = Trade {
             timestamp_ms: now_ms,
             trade_seq: it.trade_seq,
             trade_id: if coin.name == "BTC" {
@@ -320,7 +326,9 @@ impl Market {
             starbase: random
                 .once_in(3)
                 .then(|| (self.starbase, now_ms * 1_000_000 + random.below(999_999) as i64)),
-        }
+        };
+        it.tape.keep(&trade);
+        trade
     }
 }
 

@@ -367,6 +367,71 @@ fn rest_errors_have_the_exact_shape() {
     assert!(matches!(error, ExchangeError::AddressInUse(_)), "{error}");
 }
 
+/// The same values in one of the forms that numbers have on the wire.
+fn whole(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 => json!(float as i64),
+            _ => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(whole).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (key.clone(), whole(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
+    }
+}
+
+#[tokio::test]
+async fn trades_can_be_asked_for_again() {
+    let exchange = Exchange::start(config(market(4, 4000))).unwrap();
+    let mut client = connect(exchange.address()).await;
+    let name = "BTC-PERPETUAL";
+    let channels = json!({"channels": [format!("trades.{name}.100ms")]});
+    say(&mut client, "public/subscribe", &channels).await;
+    hear(&mut client).await.unwrap();
+    let mut sent: Vec<Value> = Vec::new();
+    while sent.len() < 60 {
+        let frame: Value = serde_json::from_str(&hear(&mut client).await.unwrap()).unwrap();
+        sent.extend(frame["params"]["data"].as_array().unwrap().iter().map(whole));
+    }
+    let seq = |at: usize| sent[at]["trade_seq"].as_i64().unwrap();
+    let path = format!("GET /api/v2/public/get_last_trades_by_instrument?instrument_name={name}");
+    let ask = |query: &str| {
+        let (status, answer) = json_of(rest(exchange.address(), &format!("{path}{query}")));
+        (status, whole(&answer))
+    };
+    let between = format!("&start_seq={}&end_seq={}", seq(3), seq(52));
+    let (status, all) = ask(&format!("{between}&sorting=asc&count=1000"));
+    assert_eq!((status, &all["result"]["has_more"]), (200, &json!(false)));
+    assert_eq!(all["result"]["trades"].as_array().unwrap(), &sent[3..=52]);
+    let (_, some) = ask(&format!("{between}&sorting=desc&count=2"));
+    let expected = json!({"trades": [sent[52], sent[51]], "has_more": true});
+    assert_eq!(some["result"], expected);
+    let (_, none) = ask("&start_seq=1&end_seq=5");
+    assert_eq!(none["result"], json!({"trades": [], "has_more": false}));
+
+    let (status, answer) = ask("&count=1001");
+    let error = json!({"code": -32602, "message": "Invalid params",
+        "data": {"reason": "value is too high", "param": "count"}});
+    assert_eq!((status, &answer["error"]), (400, &error));
+    let unknown = "GET /api/v2/public/get_last_trades_by_instrument?instrument_name=BTC-1JAN20";
+    let (status, answer) = json_of(rest(exchange.address(), unknown));
+    let data = json!({"reason": "instrument not found", "param": "instrument_name"});
+    assert_eq!((status, &answer["error"]["data"]), (400, &data));
+
+    say(&mut client, "public/unsubscribe_all", &json!({})).await;
+    let params = json!({"instrument_name": name, "start_seq": seq(7), "end_seq": seq(7)});
+    say(&mut client, "public/get_last_trades_by_instrument", &params).await;
+    let answer = loop {
+        let frame: Value = serde_json::from_str(&hear(&mut client).await.unwrap()).unwrap();
+        if frame["result"].is_object() {
+            break frame;
+        }
+    };
+    assert_eq!(whole(&answer["result"]["trades"]), json!([sent[7]]));
+}
+
 #[tokio::test]
 async fn raw_channels_need_the_account() {
     let credentials = Credentials { client_id: "id".into(), client_secret: "secret".into() };

@@ -4,6 +4,7 @@ use crate::black::Right;
 use crate::market::book::{Book, Grid};
 use crate::market::calendar::expiries;
 use crate::market::instrument::{Contract, Instrument, Stats};
+use crate::market::tape::Tape;
 use crate::name::day_of;
 use crate::random::Random;
 
@@ -24,6 +25,10 @@ pub(crate) struct Coin {
     option_grid: Grid,
     perpetual_grid: Grid,
 }
+
+/// The trades that an instrument keeps to be asked for again.
+const PERPETUAL_TRADES_MAX: usize = 50_000;
+const OPTION_TRADES_MAX: usize = 4_000;
 
 /// The currencies that have a market of options here.
 pub(crate) const CURRENCIES: [&str; 2] = ["BTC", "ETH"];
@@ -123,6 +128,7 @@ fn perpetual(coin: &Coin, currency: u8, random: &mut Random) -> Instrument {
         created_ms: if coin.name == "BTC" { 1_534_167_754_000 } else { 1_552_568_454_000 },
         grid: coin.perpetual_grid,
         book: Book::new(40),
+        tape: Tape::new(PERPETUAL_TRADES_MAX),
         trade_seq: 250_000_000 + random.below(1_000_000) as i64,
         stats: Stats::traded(coin.index, &coin.perpetual_grid, random),
         open_interest_lots: 50_000_000 + random.below(50_000_000) as i64,
@@ -150,6 +156,7 @@ fn option(
         created_ms,
         grid: coin.option_grid,
         book: Book::new(12),
+        tape: Tape::new(OPTION_TRADES_MAX),
         trade_seq: if traded { 1 + random.below(40_000) as i64 } else { 0 },
         stats: Stats::default(),
         open_interest_lots: if traded { random.below(30_000) as i64 } else { 0 },

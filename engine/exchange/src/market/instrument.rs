@@ -6,6 +6,7 @@ use crate::black::{Greeks, Right, Terms};
 use crate::market::book::{Book, Grid};
 use crate::market::calendar::Period;
 use crate::market::chain::{Coin, cents};
+use crate::market::tape::Tape;
 use crate::random::Random;
 
 /// What is traded.
@@ -28,6 +29,7 @@ pub(crate) struct Instrument {
     pub(crate) book: Book,
     /// The newest trade's sequence; the next one is exactly one more.
     pub(crate) trade_seq: i64,
+    pub(crate) tape: Tape,
     pub(crate) stats: Stats,
     pub(crate) open_interest_lots: i64,
     /// Absent on a fresh instrument.

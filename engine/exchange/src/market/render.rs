@@ -3,6 +3,7 @@
 use crate::channel::{Channel, Group, Interval};
 use crate::market::book::{BookChange, Ladder, Touch};
 use crate::market::instrument::{Contract, Instrument, More, Stats, Ticker};
+use crate::market::tape::Wanted;
 use crate::market::{Event, Market, Trade};
 use crate::wire::Value;
 
@@ -123,6 +124,13 @@ impl Market {
             | Channel::PlatformMethods
             | Channel::Recorded(_) => None,
         }
+    }
+
+    /// The trades of an instrument that are asked for, and whether there are more.
+    pub(crate) fn trades(&self, instrument: u32, wanted: &Wanted) -> (Value<'_>, bool) {
+        let it = self.at(instrument);
+        let (trades, more) = it.tape.find(wanted, self.now_ms());
+        (Value::Array(trades.into_iter().map(|trade| tell_trade(it, trade)).collect()), more)
     }
 
     fn tell_ticker<'a>(&'a self, it: &'a Instrument, ticker: &'a Ticker) -> Value<'a> {
