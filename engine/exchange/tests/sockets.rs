@@ -13,8 +13,8 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tapedeck_exchange::truth::{self, Line, What};
 use tapedeck_exchange::{
-    Clock, Config, Credentials, Exchange, ExchangeError, MarketConfig, ReplayConfig, Source,
-    TlsIdentity,
+    Clock, Config, Credentials, Exchange, ExchangeError, Limits, MarketConfig, ReplayConfig,
+    Source, TlsIdentity,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -430,6 +430,46 @@ async fn trades_can_be_asked_for_again() {
         }
     };
     assert_eq!(whole(&answer["result"]["trades"]), json!([sent[7]]));
+}
+
+#[tokio::test]
+async fn connection_33_is_refused() {
+    let exchange = Exchange::start(config(market(1, 1))).unwrap();
+    let address = exchange.address();
+    let mut clients = Vec::new();
+    for _ in 0..32 {
+        clients.push(connect(address).await);
+    }
+    let knock = || async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        client_async(format!("ws://{address}/ws/api/v2"), stream).await
+    };
+    let refused = knock().await;
+    let Err(tungstenite::Error::Http(answer)) = refused else { panic!("{refused:?}") };
+    assert_eq!(answer.status(), 429);
+    assert_eq!(rest(address, "GET /api/v2/public/get_time").0, 429);
+    clients.pop().unwrap().close(None).await.unwrap();
+    while exchange.counts().connections == 32 {
+        tokio::task::yield_now().await;
+    }
+    let _back = knock().await.unwrap();
+
+    let limits = Limits { connections_max: 1, ..Limits::default() };
+    let small = Exchange::start_limited(config(market(1, 1)), limits).unwrap();
+    let _one = connect(small.address()).await;
+    assert_eq!(rest(small.address(), "GET /api/v2/public/get_time").0, 429);
+}
+
+#[test]
+fn requests_cost_credits() {
+    let ask = |exchange: &Exchange| rest(exchange.address(), "GET /api/v2/public/get_time");
+    let exchange = Exchange::start(config(market(1, 1))).unwrap();
+    let spent = (0..10_000).map(|_| ask(&exchange)).find(|(status, _)| *status != 200);
+    let (status, answer) = json_of(spent.unwrap());
+    let error = json!({"code": 10028, "message": "too_many_requests"});
+    assert_eq!((status, &answer["error"]), (429, &error));
+    let free = Exchange::start_limited(config(market(1, 1)), Limits::NONE).unwrap();
+    assert!((0..200).all(|_| ask(&free).0 == 200));
 }
 
 #[tokio::test]
