@@ -14,7 +14,7 @@ use crate::counts::Counters;
 use crate::desk::Desk;
 use crate::error::ExchangeError;
 use crate::limits::{Guests, Limits};
-use crate::market::Market;
+use crate::market::{Event, Market};
 use crate::outbox::{BACKLOG_BYTES_MAX, Outbox};
 use crate::random::Random;
 use crate::replay::Replay;
@@ -143,9 +143,14 @@ impl Hub {
         let now = self.clock.now();
         match &mut self.desk.venue {
             Venue::Market(market) => {
-                for _ in 0..self.pace.due(now.monotonic) {
+                let now_ms = now.utc_us / 1000;
+                for event in market.due(now_ms) {
                     let topics = &self.desk.topics;
-                    tell(market, topics, &mut self.seats, &mut self.whims, now.utc_us / 1000);
+                    tell(market, &event, topics, &mut self.seats, &mut self.whims);
+                }
+                for _ in 0..self.pace.due(now.monotonic) {
+                    let (event, topics) = (market.advance(now_ms), &self.desk.topics);
+                    tell(market, &event, topics, &mut self.seats, &mut self.whims);
                 }
                 mark_busy(&mut self.seats, now.monotonic);
             }
@@ -213,19 +218,18 @@ fn hand(seat: &Seat, outgoing: Outgoing) {
 }
 
 /// One event of the market, printed once for each era that has a listener.
-fn tell(market: &mut Market, topics: &Topics, seats: &mut Seats, whims: &mut Random, now_ms: i64) {
-    let event = market.advance(now_ms);
+fn tell(market: &Market, event: &Event, topics: &Topics, seats: &mut Seats, whims: &mut Random) {
     let (numbers, order) = (whims.once_in(8), whims.once_in(64).then(|| whims.bits()));
     if topics.is_empty() {
         return;
     }
-    for channel in market.channels_of(&event) {
+    for channel in market.channels_of(event) {
         let Some(topic) = topics.get(channel) else { continue };
         for era in Era::ALL {
             if topic.readers.iter().all(|reader| reader.era != era) {
                 continue;
             }
-            let Some(data) = market.data(&event, channel) else { continue };
+            let Some(data) = market.data(event, channel) else { continue };
             let usual = era.style();
             let style = Style {
                 numbers: match usual.numbers {

@@ -7,18 +7,21 @@
 pub(crate) mod book;
 mod calendar;
 mod chain;
+mod eight;
 pub(crate) mod instrument;
 mod render;
 pub(crate) mod tape;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::channel::{Directory, InstrumentId};
 use crate::error::ExchangeError;
 use crate::random::Random;
 use book::{BookChange, Side};
+use calendar::next_eight_ms;
 use chain::{CURRENCIES, Coin, cents};
+use eight::Due;
 use instrument::{Contract, Instrument, round};
 
 /// What market to make.
@@ -60,6 +63,10 @@ pub(crate) enum Event {
     Index(u8),
     /// A perpetual's interest.
     Interest(InstrumentId),
+    /// An instrument's new state, in the exchange's word.
+    State(InstrumentId, &'static str),
+    /// A ticker that comes with expiry and not with a quote.
+    Last(InstrumentId),
 }
 
 /// One trade, as on the wire.
@@ -103,6 +110,9 @@ pub(crate) struct Market {
     starbase: i64,
     now_ms: i64,
     again: Option<InstrumentId>,
+    /// What the days bring, by time and then in the order in which it was foreseen.
+    calendar: BTreeMap<(i64, u64), Due>,
+    expected: u64,
 }
 
 impl Market {
@@ -149,7 +159,10 @@ impl Market {
             turn: 0,
             now_ms,
             again: None,
+            calendar: BTreeMap::new(),
+            expected: 0,
         };
+        market.expect(next_eight_ms(now_ms), Due::Expiry);
         for id in 0..market.instruments.len() as InstrumentId {
             market.quote(id);
         }
@@ -159,7 +172,8 @@ impl Market {
     /// The next thing that happens, at this time; time never runs backwards here.
     pub(crate) fn advance(&mut self, now_ms: i64) -> Event {
         self.now_ms = self.now_ms.max(now_ms);
-        if let Some(instrument) = self.again.take() {
+        let again = self.again.take().filter(|id| self.at(*id).is_open(self.now_ms));
+        if let Some(instrument) = again {
             return self.quote(instrument);
         }
         match self.random.below(1000) {

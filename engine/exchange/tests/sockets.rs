@@ -433,6 +433,59 @@ async fn trades_can_be_asked_for_again() {
 }
 
 #[tokio::test]
+async fn listeners_hear_of_an_expiry() {
+    // Half a minute before 08:00 UTC of 2026-05-19, a minute a second.
+    let clock = Clock::scaled(1_779_177_570_000_000, 60.0);
+    let exchange = Exchange::start(Config { clock, ..config(market(60, 4000)) }).unwrap();
+    let listed = || {
+        let request = "GET /api/v2/public/get_instruments?currency=BTC&kind=option";
+        let (_, answer) = json_of(rest(exchange.address(), request));
+        let listed = answer["result"].as_array().unwrap().clone();
+        listed.iter().map(|it| it["instrument_name"].as_str().unwrap().to_owned()).collect()
+    };
+    let before: Vec<String> = listed();
+    let dying = before.iter().find(|name| name.starts_with("BTC-19MAY26")).unwrap();
+    let ticker = format!("ticker.{dying}.100ms");
+    let states = "instrument.state.option.BTC";
+    let channels = json!({"channels": [states, ticker, "trades.option.BTC.100ms"]});
+    let mut client = connect(exchange.address()).await;
+    say(&mut client, "public/subscribe", &channels).await;
+    let (mut heard, mut last, mut new): (Vec<String>, _, _) = (Vec::new(), None, None);
+    loop {
+        let frame: Value = serde_json::from_str(&hear(&mut client).await.unwrap()).unwrap();
+        let (channel, data) = (&frame["params"]["channel"], &frame["params"]["data"]);
+        if *channel == states {
+            let state = data["state"].as_str().unwrap().to_owned();
+            if state == "open" {
+                new = Some(data["instrument_name"].clone());
+            }
+            if data["instrument_name"] == dying.as_str() || state == "open" {
+                heard.push(state);
+            }
+        } else if *channel == ticker {
+            last = Some(data.clone());
+        } else if new.is_some() && data[0]["instrument_name"] == *new.as_ref().unwrap() {
+            assert_eq!(data[0]["trade_seq"], 1, "its first trade needs no new subscription");
+            break;
+        }
+    }
+    heard.dedup();
+    assert_eq!(heard, ["settlement", "delivered", "open"]);
+    let last = last.unwrap();
+    assert_eq!(
+        (&last["state"], &last["estimated_delivery_price"]),
+        (&json!("closed"), &json!("expired"))
+    );
+    assert!(last["delivery_price"].is_number());
+    let after: Vec<String> = listed();
+    assert_eq!(after.len(), before.len());
+    assert!(
+        !after.contains(dying)
+            && after.iter().any(|name| *name == new.as_ref().unwrap().as_str().unwrap())
+    );
+}
+
+#[tokio::test]
 async fn connection_33_is_refused() {
     let exchange = Exchange::start(config(market(1, 1))).unwrap();
     let address = exchange.address();

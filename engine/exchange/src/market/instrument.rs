@@ -16,6 +16,16 @@ pub(crate) enum Contract {
     Option { expiry_ms: i64, strike: f64, right: Right, period: Period },
 }
 
+/// Where an instrument is in its life. Who is past `Open` never comes back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Stage {
+    Open,
+    /// Expired, and not yet paid out.
+    Settling,
+    /// Paid out at this many dollars for a coin.
+    Delivered(f64),
+}
+
 /// One instrument of the market.
 #[derive(Debug, Clone)]
 pub(crate) struct Instrument {
@@ -23,6 +33,7 @@ pub(crate) struct Instrument {
     /// The coin's number in the market.
     pub(crate) currency: u8,
     pub(crate) contract: Contract,
+    pub(crate) stage: Stage,
     /// ms since 1970.
     pub(crate) created_ms: i64,
     pub(crate) grid: Grid,
@@ -120,6 +131,14 @@ impl Instrument {
         match self.contract {
             Contract::Perpetual => true,
             Contract::Option { expiry_ms, .. } => now_ms < expiry_ms,
+        }
+    }
+
+    /// Goes on to a stage that quotes do not reach any more; the ticker says so.
+    pub(crate) fn enter(&mut self, stage: Stage, now_ms: i64) {
+        self.stage = stage;
+        if let Some(ticker) = &mut self.ticker {
+            ticker.timestamp_ms = now_ms;
         }
     }
 

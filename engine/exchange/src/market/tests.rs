@@ -159,3 +159,74 @@ fn what_has_expired_is_silent() {
     }
     assert!(dying.iter().all(|name| market.instrument(name).is_none()));
 }
+
+/// What the calendar brought: the texts of the events on one channel each.
+fn told(market: &Market, events: &[Event], channel: impl Fn(&[Channel]) -> Channel) -> Vec<String> {
+    let texts = events.iter().map(|event| {
+        let channel = channel(&market.channels_of(event));
+        notification("c", market.data(event, channel).unwrap(), Era::Modern.style())
+    });
+    texts.collect()
+}
+
+#[test]
+fn at_eight_a_day_ends_and_another_is_listed() {
+    let mut market = market(7);
+    let eight_ms = next_eight_ms(NOW_MS);
+    let open =
+        |market: &Market, at_ms| market.instruments.iter().filter(|it| it.is_open(at_ms)).count();
+    let before = open(&market, NOW_MS);
+    let dying = before - open(&market, eight_ms);
+    assert!(dying > 50);
+    assert!(market.due(eight_ms - 1).is_empty());
+
+    let expired = market.due(eight_ms);
+    assert_eq!(expired.len(), 2 * dying);
+    for text in told(&market, &expired, |channels| channels[0]) {
+        let settling = text.contains(r#""state":"settlement""#);
+        assert!(settling || text.contains(r#""estimated_delivery_price":"expired""#), "{text}");
+    }
+    let delivered = market.due(eight_ms + 3_000);
+    assert_eq!(delivered.len(), 2 * dying);
+    for text in told(&market, &delivered, |channels| channels[0]) {
+        let last = text.contains(r#""state":"closed""#) && text.contains(r#""delivery_price":"#);
+        assert!(last || text.contains(r#""state":"delivered""#), "{text}");
+    }
+    let known = market.instruments.len();
+    assert!(market.due(eight_ms + 3_999).is_empty());
+    let listed = market.due(eight_ms + 60_000);
+    assert_eq!(listed.len(), dying);
+    assert_eq!(open(&market, eight_ms + 60_000), before);
+    for (event, it) in listed.iter().zip(&market.instruments[known..]) {
+        let after_ms = it.created_ms - eight_ms;
+        assert!((4_000..=60_000).contains(&after_ms), "{after_ms}");
+        let coin = market.coins[usize::from(it.currency)].name.clone();
+        let channels = ["any.any", "option.any", "any", "option"].map(|words| match words {
+            "any" | "option" => format!("instrument.state.{words}.{coin}"),
+            words => format!("instrument.state.{words}"),
+        });
+        let wanted = channels.map(|name| crate::channel::parse(&name, &market).unwrap());
+        let told = market.channels_of(event);
+        assert!(told.len() == 4 && wanted.iter().all(|channel| told.contains(channel)));
+    }
+}
+
+#[test]
+fn weeks_go_by_and_the_market_keeps_its_size() {
+    let mut market = market(8);
+    let mut at_ms = next_eight_ms(NOW_MS);
+    for day in 0..40 {
+        // Now and then the clock jumps over a day.
+        at_ms += if day % 7 == 6 { 2 * 86_400_000 } else { 86_400_000 };
+        market.due(at_ms - 3_600_000);
+        let open =
+            || (0..).zip(&market.instruments).filter(|(_, it)| it.is_open(at_ms - 3_600_000));
+        assert_eq!(open().count(), 1550, "day {day}");
+        let mut turns = market.turns.clone();
+        turns.sort_unstable();
+        let options: Vec<InstrumentId> =
+            open().map(|(id, _)| id).filter(|id| !market.is_perpetual(*id)).collect();
+        assert_eq!(turns, options, "day {day}");
+        assert_eq!(market.by_name.len(), market.instruments.len(), "every name is new");
+    }
+}
