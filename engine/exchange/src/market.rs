@@ -67,7 +67,13 @@ pub(crate) enum Event {
     State(InstrumentId, &'static str),
     /// A ticker that comes with expiry and not with a quote.
     Last(InstrumentId),
+    /// That the platform is not locked for this index: a place in `INDEXES`.
+    Platform(usize),
 }
+
+/// The indexes that `platform_state` speaks of, traded here or not.
+const INDEXES: [&str; 8] =
+    ["btc_usd", "eth_usd", "btc_usdc", "eth_usdc", "sol_usdc", "xrp_usdc", "btc_usdt", "eth_usdt"];
 
 /// One trade, as on the wire.
 #[derive(Debug, Clone)]
@@ -163,6 +169,8 @@ impl Market {
             expected: 0,
         };
         market.expect(next_eight_ms(now_ms), Due::Expiry);
+        market.expect(now_ms, Due::Platform);
+        market.expect(now_ms + eight::SILENCE_MS.0, Due::Silence);
         for id in 0..market.instruments.len() as InstrumentId {
             market.quote(id);
         }
@@ -172,7 +180,7 @@ impl Market {
     /// The next thing that happens, at this time; time never runs backwards here.
     pub(crate) fn advance(&mut self, now_ms: i64) -> Event {
         self.now_ms = self.now_ms.max(now_ms);
-        let again = self.again.take().filter(|id| self.at(*id).is_open(self.now_ms));
+        let again = self.again.take().filter(|id| self.at(*id).speaks(self.now_ms));
         if let Some(instrument) = again {
             return self.quote(instrument);
         }
@@ -237,6 +245,9 @@ impl Market {
             self.turns.swap_remove(self.turn);
             return self.perpetuals.first().copied().unwrap_or(0);
         }
+        if !self.at(instrument).speaks(self.now_ms) {
+            return self.perpetuals.first().copied().unwrap_or(0);
+        }
         instrument
     }
 
@@ -263,7 +274,9 @@ impl Market {
     }
 
     fn trade(&mut self) -> Event {
-        let instrument = if self.random.once_in(3) {
+        // Seen on the wire: up to 139 trades of one perpetual in one millisecond.
+        let burst = self.random.once_in(1_500);
+        let instrument = if burst || self.random.once_in(3) {
             let at = self.random.index(self.perpetuals.len());
             self.perpetuals.get(at).copied().unwrap_or(0)
         } else {
@@ -272,6 +285,7 @@ impl Market {
         let buy = self.random.once_in(2);
         let side = if buy { Side::Ask } else { Side::Bid };
         let count = match self.random.below(40) {
+            _ if burst => 101 + self.random.below(39),
             0 => 5 + self.random.below(20),
             1..8 => 2 + self.random.below(3),
             _ => 1,
@@ -279,7 +293,7 @@ impl Market {
         let mut trades = Vec::new();
         for _ in 0..count {
             let it = &mut self.instruments[instrument as usize];
-            let wanted = 1 + self.random.below(120) as i64;
+            let wanted = if burst { 1 } else { 1 + self.random.below(120) as i64 };
             let Some((ticks, lots)) = it.book.take(side, wanted) else { break };
             trades.push(self.fill(instrument, buy, ticks, lots));
         }

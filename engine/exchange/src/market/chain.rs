@@ -149,6 +149,7 @@ pub(crate) fn fresh(
         open_interest_lots: 0,
         settlement_price: None,
         shy: false,
+        quiet_until_ms: i64::MIN,
         ticker: None,
     }
 }
@@ -172,6 +173,7 @@ fn perpetual(coin: &Coin, currency: u8, random: &mut Random) -> Instrument {
         open_interest_lots: 50_000_000 + random.below(50_000_000) as i64,
         settlement_price: Some(cents(coin.index * random.between(0.98, 1.02))),
         shy: false,
+        quiet_until_ms: i64::MIN,
         ticker: None,
     }
 }

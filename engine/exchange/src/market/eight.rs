@@ -1,4 +1,5 @@
-//! What happens at 08:00 UTC: options expire, are delivered, and make room for new ones.
+//! What the clock brings, whoever trades. At 08:00 UTC options expire, are delivered, and make room
+//! for new ones.
 //!
 //! Invariant: what is due is done once, in the order of its time, and however late it is noticed
 //! a listing never comes before the expiry that it follows.
@@ -9,7 +10,7 @@ use crate::channel::InstrumentId;
 use crate::market::calendar::{expiries, next_eight_ms};
 use crate::market::chain;
 use crate::market::instrument::{Contract, Stage};
-use crate::market::{Event, Market};
+use crate::market::{Event, INDEXES, Market};
 
 /// Something that the calendar brings.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,10 @@ pub(crate) enum Due {
     Listing { currency: u8, count: usize },
     /// A listed option is quoted for the first time.
     Debut(InstrumentId),
+    /// The platform says that it is not locked.
+    Platform,
+    /// An option that nobody bids for says nothing for some minutes.
+    Silence,
 }
 
 /// Settlement takes a moment; nothing says how long.
@@ -30,6 +35,12 @@ const DELIVERY_MS: (i64, u64) = (1_000, 2_000);
 const LISTING_MS: (i64, u64) = (4_000, 56_000);
 /// A new book stays empty for a moment.
 const DEBUT_MS: (i64, u64) = (200, 3_000);
+
+/// Measured: about 150 frames a minute.
+const PLATFORM_MS: (i64, u64) = (300, 200);
+/// How often an option falls silent, and for how long.
+pub(crate) const SILENCE_MS: (i64, u64) = (10_000, 20_000);
+const QUIET_MS: (i64, u64) = (60_000, 120_000);
 
 impl Market {
     /// What the calendar has brought until now; it does not wait for anybody's pace.
@@ -52,6 +63,16 @@ impl Market {
                 }
                 Due::Listing { currency, count } => self.list(currency, count, at_ms, &mut events),
                 Due::Debut(id) => self.turns.push(id),
+                Due::Platform => {
+                    events.push(Event::Platform(self.random.index(INDEXES.len())));
+                    let next_ms = self.now_ms + self.some_ms(PLATFORM_MS);
+                    self.expect(next_ms, Due::Platform);
+                }
+                Due::Silence => {
+                    self.silence_one();
+                    let next_ms = self.now_ms + self.some_ms(SILENCE_MS);
+                    self.expect(next_ms, Due::Silence);
+                }
             }
         }
         events
@@ -126,6 +147,16 @@ impl Market {
                 let debut_ms = at_ms + self.some_ms(DEBUT_MS);
                 self.expect(debut_ms, Due::Debut(id));
             }
+        }
+    }
+
+    fn silence_one(&mut self) {
+        let at = self.random.index(self.turns.len());
+        let quiet_until_ms = self.now_ms + self.some_ms(QUIET_MS);
+        let after = self.turns.iter().skip(at).copied();
+        let shy = after.into_iter().find(|id| self.at(*id).shy);
+        if let Some(id) = shy {
+            self.instruments[id as usize].quiet_until_ms = quiet_until_ms;
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Instrument {
     pub(crate) settlement_price: Option<f64>,
     /// Nobody bids for it.
     pub(crate) shy: bool,
+    /// Nothing is quoted or traded before this, ms since 1970.
+    pub(crate) quiet_until_ms: i64,
     /// Always there once the market has started.
     pub(crate) ticker: Option<Ticker>,
 }
@@ -132,6 +134,11 @@ impl Instrument {
             Contract::Perpetual => true,
             Contract::Option { expiry_ms, .. } => now_ms < expiry_ms,
         }
+    }
+
+    /// Whether it can be quoted or traded at a time.
+    pub(crate) fn speaks(&self, now_ms: i64) -> bool {
+        self.is_open(now_ms) && now_ms >= self.quiet_until_ms
     }
 
     /// Goes on to a stage that quotes do not reach any more; the ticker says so.

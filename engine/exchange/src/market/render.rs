@@ -4,7 +4,7 @@ use crate::channel::{Channel, Group, Interval, states_of};
 use crate::market::book::{BookChange, Ladder, Touch};
 use crate::market::instrument::{Contract, Instrument, More, Stage, Stats, Ticker};
 use crate::market::tape::Wanted;
-use crate::market::{Event, Market, Trade};
+use crate::market::{Event, INDEXES, Market, Trade};
 use crate::wire::Value;
 
 impl Market {
@@ -41,6 +41,7 @@ impl Market {
                 let coin = self.coins().get(usize::from(currency)).into_iter();
                 channels.extend(coin.flat_map(|coin| states_of(group.word(), &coin.name)));
             }
+            Event::Platform(_) => channels.push(Channel::Platform),
             Event::Last(instrument) => {
                 channels
                     .extend(Interval::ALL.map(|interval| Channel::Ticker(*instrument, interval)));
@@ -86,6 +87,10 @@ impl Market {
                 | Event::Trades { instrument, book: Some(change), .. },
                 Channel::Book(..),
             ) => Some(self.tell_change(*instrument, change)),
+            (Event::Platform(at), _) => Some(Value::Object(vec![
+                ("price_index", Value::Text(INDEXES.get(*at)?)),
+                ("locked", Value::Bool(false)),
+            ])),
             (Event::State(instrument, state), _) => Some(Value::Object(vec![
                 ("timestamp", Value::Int(self.now_ms())),
                 ("state", Value::Text(state)),
@@ -102,6 +107,8 @@ impl Market {
                 let it = self.at(instrument);
                 Some(self.tell_ticker(it, it.ticker.as_ref()?))
             }
+            // A brand-new book begins with a change, and there is nothing to show before it.
+            Channel::Book(instrument, _) if self.at(instrument).book.change_id == 0 => None,
             Channel::Book(instrument, _) => Some(self.tell_snapshot(instrument)),
             Channel::Window(instrument, depth, _) => Some(self.tell_window(instrument, depth)),
             Channel::Quote(instrument) => {
