@@ -101,6 +101,15 @@ impl Channel {
     }
 }
 
+/// The channels on which an instrument's states are told.
+pub(crate) fn states_of(kind: &str, currency: &str) -> Vec<Channel> {
+    let kinds = ["any", kind].into_iter().filter_map(|word| place(&STATE_KINDS, word));
+    let currencies = || ["any", currency].into_iter().filter_map(|it| place(&STATE_CURRENCIES, it));
+    kinds
+        .flat_map(|kind| currencies().map(move |currency| Channel::State(kind, currency)))
+        .collect()
+}
+
 /// Channels as text, for a venue that knows its instruments and currencies.
 pub(crate) trait Directory {
     fn instrument(&self, name: &str) -> Option<InstrumentId>;

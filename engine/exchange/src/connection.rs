@@ -1,6 +1,7 @@
 //! One websocket: moves texts between the socket and the hub until either side ends it.
 
 use std::future::pending;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,20 +29,28 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) async fn serve<S>(
     mut socket: WebSocketStream<S>,
     hub: Shared,
+    address: IpAddr,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (id, outbox) = hub.borrow_mut().open();
+    let (id, outbox) = hub.borrow_mut().open(address);
     let ending = loop {
         if let Err(ending) = transmit(&mut socket, &hub, id, &outbox).await {
             break ending;
         }
         tokio::select! {
             message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => hub.borrow_mut().receive(id, text.as_str()),
+                Some(Ok(Message::Text(text))) => {
+                    if let Err(ending) = hub.borrow_mut().receive(id, text.as_str()) {
+                        break ending;
+                    }
+                }
                 Some(Ok(Message::Binary(bytes))) => {
-                    hub.borrow_mut().receive(id, &String::from_utf8_lossy(&bytes));
+                    let text = String::from_utf8_lossy(&bytes);
+                    if let Err(ending) = hub.borrow_mut().receive(id, &text) {
+                        break ending;
+                    }
                 }
                 // The pong is written by the library at the next flush.
                 Some(Ok(Message::Ping(_))) => {
@@ -62,7 +71,7 @@ pub(crate) async fn serve<S>(
             _ = stop.wait_for(|stopped| *stopped) => break Ending::Stopping,
         }
     };
-    if ending == Ending::Stopping {
+    if matches!(ending, Ending::Stopping | Ending::Spent) {
         let _ = timeout(GOODBYE, transmit(&mut socket, &hub, id, &outbox)).await;
         // Where the time ran out in the middle of a write.
         hub.borrow_mut().sent(id, outbox.settle(), false);
@@ -138,6 +147,7 @@ where
         Ending::Heartbeat => frame(CloseCode::from(4000), "heartbeat close"),
         // The reason is documented, its code is not.
         Ending::Slow => frame(CloseCode::from(4000), "connection_too_slow"),
+        Ending::Spent => frame(CloseCode::from(4000), "too_many_requests"),
         Ending::Stopping => frame(CloseCode::Away, ""),
         // The library has queued the answer to the client's close frame.
         Ending::Left => {

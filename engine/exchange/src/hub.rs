@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,10 +13,12 @@ use crate::clock::Clock;
 use crate::counts::Counters;
 use crate::desk::Desk;
 use crate::error::ExchangeError;
-use crate::market::Market;
+use crate::limits::{Guests, Limits};
+use crate::market::{Event, Market};
 use crate::outbox::{BACKLOG_BYTES_MAX, Outbox};
 use crate::random::Random;
 use crate::replay::Replay;
+use crate::rpc::{self, RpcError};
 use crate::session::{Ending, Outgoing, Session};
 use crate::topics::{Topic, Topics};
 use crate::truth::{Line, Sent, TruthLog, What};
@@ -31,6 +34,7 @@ pub(crate) struct Hub {
     pub(crate) desk: Desk,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) guests: Guests,
     seats: Seats,
     truth: Option<TruthLog>,
     pace: Pace,
@@ -47,6 +51,7 @@ type Seats = HashMap<u64, Seat>;
 #[derive(Debug)]
 struct Seat {
     session: Session,
+    address: IpAddr,
     outbox: Rc<Outbox>,
 }
 
@@ -62,6 +67,7 @@ impl Hub {
     /// `rate` is the market's events a second.
     pub(crate) fn new(
         desk: Desk,
+        limits: Limits,
         rate: u32,
         seed: u64,
         clock: Clock,
@@ -72,6 +78,7 @@ impl Hub {
             desk,
             clock,
             counters,
+            guests: Guests::new(limits),
             seats: HashMap::new(),
             truth,
             pace: Pace { rate: rate.into(), started: None, done: 0 },
@@ -80,25 +87,32 @@ impl Hub {
         }
     }
 
-    pub(crate) fn open(&mut self) -> (u64, Rc<Outbox>) {
+    pub(crate) fn open(&mut self, address: IpAddr) -> (u64, Rc<Outbox>) {
         let now = self.clock.now();
+        self.guests.arrive(address, now.monotonic);
         self.connections += 1;
         let (connection, outbox) = (self.connections, Rc::new(Outbox::default()));
         let session = Session::new(connection, now.monotonic);
-        self.seats.insert(connection, Seat { session, outbox: Rc::clone(&outbox) });
+        self.seats.insert(connection, Seat { session, address, outbox: Rc::clone(&outbox) });
         self.desk.note(connection, What::Open, now.utc_us, &[]);
         self.write_notes();
         self.counters.opened();
         (connection, outbox)
     }
 
-    pub(crate) fn receive(&mut self, connection: u64, text: &str) {
+    /// Answers a request; the ending follows the answer.
+    pub(crate) fn receive(&mut self, connection: u64, text: &str) -> Result<(), Ending> {
         let now = self.clock.now();
-        let Some(seat) = self.seats.get_mut(&connection) else { return };
-        for outgoing in seat.session.receive(text, now, &mut self.desk) {
+        let Some(seat) = self.seats.get_mut(&connection) else { return Ok(()) };
+        let (id, call) = rpc::read(text);
+        let method = call.as_ref().map(|call| call.method.as_str()).unwrap_or_default();
+        let paid = self.guests.pay(seat.address, method, now.monotonic);
+        let call = if paid { call } else { Err(RpcError::too_many_requests()) };
+        for outgoing in seat.session.receive(id, call, now, &mut self.desk) {
             hand(seat, outgoing);
         }
         self.write_notes();
+        if paid { Ok(()) } else { Err(Ending::Spent) }
     }
 
     pub(crate) fn deadline(&self, connection: u64) -> Option<Instant> {
@@ -116,6 +130,7 @@ impl Hub {
 
     pub(crate) fn close(&mut self, connection: u64) {
         let Some(mut seat) = self.seats.remove(&connection) else { return };
+        self.guests.leave(seat.address);
         seat.session.end(&mut self.desk);
         let now_us = self.clock.now_us();
         self.desk.note(connection, What::Closed, now_us, &[]);
@@ -128,9 +143,14 @@ impl Hub {
         let now = self.clock.now();
         match &mut self.desk.venue {
             Venue::Market(market) => {
-                for _ in 0..self.pace.due(now.monotonic) {
+                let now_ms = now.utc_us / 1000;
+                for event in market.due(now_ms) {
                     let topics = &self.desk.topics;
-                    tell(market, topics, &mut self.seats, &mut self.whims, now.utc_us / 1000);
+                    tell(market, &event, topics, &mut self.seats, &mut self.whims);
+                }
+                for _ in 0..self.pace.due(now.monotonic) {
+                    let (event, topics) = (market.advance(now_ms), &self.desk.topics);
+                    tell(market, &event, topics, &mut self.seats, &mut self.whims);
                 }
                 mark_busy(&mut self.seats, now.monotonic);
             }
@@ -198,19 +218,18 @@ fn hand(seat: &Seat, outgoing: Outgoing) {
 }
 
 /// One event of the market, printed once for each era that has a listener.
-fn tell(market: &mut Market, topics: &Topics, seats: &mut Seats, whims: &mut Random, now_ms: i64) {
-    let event = market.advance(now_ms);
+fn tell(market: &Market, event: &Event, topics: &Topics, seats: &mut Seats, whims: &mut Random) {
     let (numbers, order) = (whims.once_in(8), whims.once_in(64).then(|| whims.bits()));
     if topics.is_empty() {
         return;
     }
-    for channel in market.channels_of(&event) {
+    for channel in market.channels_of(event) {
         let Some(topic) = topics.get(channel) else { continue };
         for era in Era::ALL {
             if topic.readers.iter().all(|reader| reader.era != era) {
                 continue;
             }
-            let Some(data) = market.data(&event, channel) else { continue };
+            let Some(data) = market.data(event, channel) else { continue };
             let usual = era.style();
             let style = Style {
                 numbers: match usual.numbers {

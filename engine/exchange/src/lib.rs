@@ -15,6 +15,7 @@ mod error;
 mod heartbeat;
 mod http;
 mod hub;
+mod limits;
 mod listing;
 mod market;
 mod methods;
@@ -45,6 +46,7 @@ pub use clock::Clock;
 pub use counts::Counts;
 pub use desk::Credentials;
 pub use error::ExchangeError;
+pub use limits::Limits;
 pub use market::MarketConfig;
 pub use replay::ReplayConfig;
 pub use server::TlsIdentity;
@@ -94,8 +96,13 @@ pub struct Exchange {
 
 impl Exchange {
     /// Reads the recording or makes the market, binds, and serves from a thread of its own;
-    /// returns when it listens.
+    /// returns when it listens. The limits are the published ones.
     pub fn start(config: Config) -> Result<Exchange, ExchangeError> {
+        Exchange::start_limited(config, Limits::default())
+    }
+
+    /// As [`start`](Exchange::start), under other limits.
+    pub fn start_limited(config: Config, limits: Limits) -> Result<Exchange, ExchangeError> {
         let tls = config.tls.as_ref().map(TlsIdentity::acceptor).transpose()?;
         let now_us = config.clock.now_us();
         let counters = Arc::new(Counters::default());
@@ -127,7 +134,7 @@ impl Exchange {
         let counted = Arc::clone(&counters);
         let serve = move || {
             let desk = Desk::new(venue, seed, config.credentials);
-            let hub = Hub::new(desk, rate, seed, config.clock, truth, counted);
+            let hub = Hub::new(desk, limits, rate, seed, config.clock, truth, counted);
             let server = serve(listener, tls, hub, stopped);
             tokio::task::LocalSet::new().block_on(&runtime, server);
         };

@@ -7,17 +7,21 @@
 pub(crate) mod book;
 mod calendar;
 mod chain;
+mod eight;
 pub(crate) mod instrument;
 mod render;
+pub(crate) mod tape;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::channel::{Directory, InstrumentId};
 use crate::error::ExchangeError;
 use crate::random::Random;
 use book::{BookChange, Side};
+use calendar::next_eight_ms;
 use chain::{CURRENCIES, Coin, cents};
+use eight::Due;
 use instrument::{Contract, Instrument, round};
 
 /// What market to make.
@@ -59,7 +63,17 @@ pub(crate) enum Event {
     Index(u8),
     /// A perpetual's interest.
     Interest(InstrumentId),
+    /// An instrument's new state, in the exchange's word.
+    State(InstrumentId, &'static str),
+    /// A ticker that comes with expiry and not with a quote.
+    Last(InstrumentId),
+    /// That the platform is not locked for this index: a place in `INDEXES`.
+    Platform(usize),
 }
+
+/// The indexes that `platform_state` speaks of, traded here or not.
+const INDEXES: [&str; 8] =
+    ["btc_usd", "eth_usd", "btc_usdc", "eth_usdc", "sol_usdc", "xrp_usdc", "btc_usdt", "eth_usdt"];
 
 /// One trade, as on the wire.
 #[derive(Debug, Clone)]
@@ -102,6 +116,9 @@ pub(crate) struct Market {
     starbase: i64,
     now_ms: i64,
     again: Option<InstrumentId>,
+    /// What the days bring, by time and then in the order in which it was foreseen.
+    calendar: BTreeMap<(i64, u64), Due>,
+    expected: u64,
 }
 
 impl Market {
@@ -148,7 +165,12 @@ impl Market {
             turn: 0,
             now_ms,
             again: None,
+            calendar: BTreeMap::new(),
+            expected: 0,
         };
+        market.expect(next_eight_ms(now_ms), Due::Expiry);
+        market.expect(now_ms, Due::Platform);
+        market.expect(now_ms + eight::SILENCE_MS.0, Due::Silence);
         for id in 0..market.instruments.len() as InstrumentId {
             market.quote(id);
         }
@@ -158,7 +180,8 @@ impl Market {
     /// The next thing that happens, at this time; time never runs backwards here.
     pub(crate) fn advance(&mut self, now_ms: i64) -> Event {
         self.now_ms = self.now_ms.max(now_ms);
-        if let Some(instrument) = self.again.take() {
+        let again = self.again.take().filter(|id| self.at(*id).speaks(self.now_ms));
+        if let Some(instrument) = again {
             return self.quote(instrument);
         }
         match self.random.below(1000) {
@@ -194,6 +217,11 @@ impl Market {
         &self.instruments[instrument as usize]
     }
 
+    /// An instrument by its name, whether it is still open or not.
+    pub(crate) fn find(&self, name: &str) -> Option<InstrumentId> {
+        self.by_name.get(name).copied()
+    }
+
     /// Events a second at the natural pace.
     pub(crate) fn natural_rate(&self) -> u32 {
         (self.instruments.len() as f64 * 1.06 + 10.0) as u32
@@ -215,6 +243,9 @@ impl Market {
         let instrument = self.turns[self.turn];
         if !self.at(instrument).is_open(self.now_ms) {
             self.turns.swap_remove(self.turn);
+            return self.perpetuals.first().copied().unwrap_or(0);
+        }
+        if !self.at(instrument).speaks(self.now_ms) {
             return self.perpetuals.first().copied().unwrap_or(0);
         }
         instrument
@@ -243,7 +274,9 @@ impl Market {
     }
 
     fn trade(&mut self) -> Event {
-        let instrument = if self.random.once_in(3) {
+        // Seen on the wire: up to 139 trades of one perpetual in one millisecond.
+        let burst = self.random.once_in(1_500);
+        let instrument = if burst || self.random.once_in(3) {
             let at = self.random.index(self.perpetuals.len());
             self.perpetuals.get(at).copied().unwrap_or(0)
         } else {
@@ -252,6 +285,7 @@ impl Market {
         let buy = self.random.once_in(2);
         let side = if buy { Side::Ask } else { Side::Bid };
         let count = match self.random.below(40) {
+            _ if burst => 101 + self.random.below(39),
             0 => 5 + self.random.below(20),
             1..8 => 2 + self.random.below(3),
             _ => 1,
@@ -259,7 +293,7 @@ impl Market {
         let mut trades = Vec::new();
         for _ in 0..count {
             let it = &mut self.instruments[instrument as usize];
-            let wanted = 1 + self.random.below(120) as i64;
+            let wanted = if burst { 1 } else { 1 + self.random.below(120) as i64 };
             let Some((ticks, lots)) = it.book.take(side, wanted) else { break };
             trades.push(self.fill(instrument, buy, ticks, lots));
         }
@@ -295,7 +329,7 @@ impl Market {
             terms.volatility(price).map_or(0.0, |volatility| round(volatility * 100.0, 2))
         });
         let digits = coin.trade_id;
-        Trade {
+        let trade = Trade {
             timestamp_ms: now_ms,
             trade_seq: it.trade_seq,
             trade_id: if coin.name == "BTC" {
@@ -320,7 +354,9 @@ impl Market {
             starbase: random
                 .once_in(3)
                 .then(|| (self.starbase, now_ms * 1_000_000 + random.below(999_999) as i64)),
-        }
+        };
+        it.tape.keep(&trade);
+        trade
     }
 }
 

@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::channel::{Channel, Interval};
+use crate::channel::{Channel, InstrumentId, Interval};
+use crate::market::Market;
+use crate::market::tape::Wanted;
 use crate::name::day_of;
 use crate::rpc::{RpcError, VERSION};
 use crate::venue::Venue;
-use crate::wire::{Era, write_value};
+use crate::wire::{self, Era, write_value};
 
 type Params = Map<String, Value>;
 
 const CURRENCIES: [&str; 6] = ["BTC", "ETH", "USDC", "USDT", "EURR", "any"];
 const KINDS: [&str; 5] = ["option", "future", "spot", "option_combo", "future_combo"];
+
+/// The most trades of one answer.
+const TRADES_MAX: i64 = 1000;
 
 /// Answers a method at a time in µs since 1970.
 pub(crate) fn call(
@@ -34,6 +39,8 @@ pub(crate) fn call(
         "public/get_index_price" => index_price(venue, params),
         "public/ticker" => state(venue, params, |id| Channel::Ticker(id, Interval::Raw)),
         "public/get_order_book" => order_book(venue, params),
+        "public/get_last_trades_by_instrument"
+        | "public/get_last_trades_by_instrument_and_time" => last_trades(venue, params),
         _ => Err(RpcError::no_method()),
     }
 }
@@ -124,15 +131,45 @@ fn state(
     params: &Params,
     channel: impl Fn(u32) -> Channel,
 ) -> Result<Value, RpcError> {
+    let (market, id) = market_instrument(venue, params)?;
+    Ok(market.state(channel(id)).map(|data| to_json(&data)).unwrap_or_default())
+}
+
+/// The trades that the channels have sent, as long as they are kept.
+fn last_trades(venue: &Venue, params: &Params) -> Result<Value, RpcError> {
+    let (market, id) = market_instrument(venue, params)?;
+    let count = match optional_number(params, "count")?.unwrap_or(10) {
+        ..1 => return Err(RpcError::params("count", "value must be >= 1")),
+        count if count > TRADES_MAX => return Err(RpcError::params("count", "value is too high")),
+        count => count as usize,
+    };
+    let ascending = match optional_word(params, "sorting")? {
+        Some("asc") => true,
+        None | Some("desc" | "default") => false,
+        Some(_) => return Err(RpcError::params("sorting", "invalid value")),
+    };
+    let number = |name| optional_number(params, name);
+    let seq = (number("start_seq")?, number("end_seq")?);
+    let timestamp_ms = (number("start_timestamp")?, number("end_timestamp")?);
+    let (trades, more) = market.trades(id, &Wanted { seq, timestamp_ms, ascending, count });
+    Ok(json!({"trades": to_json(&trades), "has_more": more}))
+}
+
+/// The instrument that is asked for, open or not.
+fn market_instrument<'a>(
+    venue: &'a Venue,
+    params: &Params,
+) -> Result<(&'a Market, InstrumentId), RpcError> {
     let name = word(params, "instrument_name")?;
     let Venue::Market(market) = venue else { return Err(not_found("instrument_name")) };
-    let found = (0..).zip(market.instruments()).find(|(_, it)| &*it.name == name);
-    let (id, _) = found.ok_or_else(|| not_found("instrument_name"))?;
+    let id = market.find(name).ok_or_else(|| not_found("instrument_name"))?;
+    Ok((market.as_ref(), id))
+}
+
+fn to_json(data: &wire::Value<'_>) -> Value {
     let mut text = String::new();
-    if let Some(data) = market.state(channel(id)) {
-        write_value(&mut text, &data, Era::Modern.style());
-    }
-    Ok(serde_json::from_str(&text).unwrap_or_default())
+    write_value(&mut text, data, Era::Modern.style());
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 fn not_found(param: &str) -> RpcError {
@@ -149,6 +186,17 @@ fn optional_word<'a>(params: &'a Params, name: &str) -> Result<Option<&'a str>, 
         Some(Value::String(word)) => Ok(Some(word)),
         Some(_) => Err(RpcError::params(name, "wrong format")),
     }
+}
+
+/// A whole number; in a query it is a text.
+fn optional_number(params: &Params, name: &str) -> Result<Option<i64>, RpcError> {
+    let number = match params.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => number.as_i64(),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(_) => None,
+    };
+    number.map(Some).ok_or_else(|| RpcError::params(name, "wrong format"))
 }
 
 /// A flag; in a query it is a text.

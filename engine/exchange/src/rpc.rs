@@ -41,6 +41,10 @@ impl RpcError {
         RpcError::new(-32602, "Invalid params", Some(data))
     }
 
+    pub(crate) fn too_many_requests() -> RpcError {
+        RpcError::new(10028, "too_many_requests", None)
+    }
+
     pub(crate) fn bad_request(reason: &str) -> RpcError {
         RpcError::new(11050, "bad_request", Some(json!(reason)))
     }

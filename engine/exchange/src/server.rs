@@ -1,6 +1,7 @@
 //! The one port: plain or TLS, REST or websocket.
 
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,12 +85,13 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else {
+                let Ok((stream, from)) = accepted else {
                     // Out of descriptors, most likely: do not spin on it.
                     tokio::time::sleep(STEP).await;
                     continue;
                 };
-                tasks.spawn_local(welcome(stream, tls.clone(), Rc::clone(&hub), told.clone()));
+                let guest = welcome(stream, from.ip(), tls.clone(), Rc::clone(&hub), told.clone());
+                tasks.spawn_local(guest);
             }
             _ = step.tick() => {
                 let stepped = hub.borrow_mut().step();
@@ -109,23 +111,24 @@ pub(crate) async fn run(
 
 async fn welcome(
     stream: TcpStream,
+    address: IpAddr,
     tls: Option<TlsAcceptor>,
     hub: Shared,
     stop: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
     match tls {
-        None => converse(stream, hub, stop).await,
+        None => converse(stream, address, hub, stop).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
-                converse(stream, hub, stop).await;
+                converse(stream, address, hub, stop).await;
             }
         }
     }
 }
 
 /// Answers requests until one of them becomes a websocket.
-async fn converse<S>(mut stream: S, hub: Shared, mut stop: watch::Receiver<bool>)
+async fn converse<S>(mut stream: S, address: IpAddr, hub: Shared, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -134,17 +137,19 @@ where
         loop {
             match http::read(&mut stream, &mut buffer).await {
                 Ok(request) if request.path == "/ws/api/v2" => {
-                    if let Some(key) = request.websocket_key {
-                        return Some(key);
-                    }
-                    let text = "this path speaks websocket only\n";
-                    let _ = http::respond(&mut stream, 400, TEXT, text, false).await;
+                    let admitted = hub.borrow().guests.admits(address);
+                    let (status, text) = match request.websocket_key {
+                        Some(key) if admitted => return Some(key),
+                        Some(_) => (429, CROWDED),
+                        None => (400, "this path speaks websocket only\n"),
+                    };
+                    let _ = http::respond(&mut stream, status, TEXT, text, false).await;
                     return None;
                 }
                 Ok(request) => {
-                    let (status, kind, body) = answer(&request, &hub);
+                    let (status, kind, body) = answer(&request, address, &hub);
                     hub.borrow().counters.requested();
-                    let keep = request.keep_alive;
+                    let keep = request.keep_alive && status != 429;
                     let sent = http::respond(&mut stream, status, kind, &body, keep).await;
                     if sent.is_err() || !keep {
                         return None;
@@ -170,7 +175,7 @@ where
             .max_frame_size(Some(1 << 20));
         let role = Role::Server;
         let socket = WebSocketStream::from_partially_read(stream, buffer, role, Some(limits)).await;
-        connection::serve(socket, hub, stop).await;
+        connection::serve(socket, hub, address, stop).await;
     }
 }
 
@@ -186,9 +191,10 @@ async fn switch<S: AsyncWrite + Unpin>(stream: &mut S, key: &str) -> io::Result<
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const CROWDED: &str = "too many connections from this address\n";
 
 /// Status, kind and body of the answer to a plain request.
-fn answer(request: &HttpRequest, hub: &Shared) -> (u16, &'static str, String) {
+fn answer(request: &HttpRequest, address: IpAddr, hub: &Shared) -> (u16, &'static str, String) {
     if request.path == "/channels" {
         let hub = hub.borrow();
         // A raw channel can only be sent where somebody can authenticate.
@@ -201,8 +207,18 @@ fn answer(request: &HttpRequest, hub: &Shared) -> (u16, &'static str, String) {
         return (404, TEXT, "there is /ws/api/v2, /api/v2/public/… and /channels\n".to_owned());
     };
     let mut hub = hub.borrow_mut();
-    let us_in = hub.clock.now_us();
+    // A request under way is a connection too.
+    if !hub.guests.admits(address) {
+        return (429, TEXT, CROWDED.to_owned());
+    }
+    let now = hub.clock.now();
+    let us_in = now.utc_us;
     let (id, call) = read(method.trim_start_matches('/'), request);
+    let name = call.as_ref().map(|call| call.method.as_str()).unwrap_or_default();
+    if !hub.guests.pay(address, name, now.monotonic) {
+        let spent = Err(RpcError::too_many_requests());
+        return (429, JSON, rpc::answer(id, spent, us_in, us_in, true));
+    }
     let outcome = call.and_then(|call| match call.method.as_str() {
         "public/auth" => hub.desk.authenticate(&call.params),
         private if private.starts_with("private/") => Err(RpcError::unauthorized()),

@@ -36,6 +36,8 @@ pub(crate) enum Ending {
     Idle,
     /// `connection_too_slow`.
     Slow,
+    /// `too_many_requests`.
+    Spent,
     /// The exchange stops.
     Stopping,
     /// The client left.
@@ -69,10 +71,15 @@ impl Session {
     }
 
     /// Answers a request; what a subscription says at once follows its acknowledgement.
-    pub(crate) fn receive(&mut self, text: &str, now: Now, desk: &mut Desk) -> Vec<Outgoing> {
+    pub(crate) fn receive(
+        &mut self,
+        id: Option<Value>,
+        call: Result<Call, RpcError>,
+        now: Now,
+        desk: &mut Desk,
+    ) -> Vec<Outgoing> {
         self.heard = now.monotonic;
         let mut first = Vec::new();
-        let (id, call) = rpc::read(text);
         let outcome = call.and_then(|call| self.call(&call, now, desk, &mut first));
         let us_out = now.utc_us + 20 + desk.random.below(200) as i64;
         let answer = rpc::answer(id, outcome, now.utc_us, us_out, false);

@@ -12,6 +12,7 @@ use crate::random::Random;
 #[derive(Debug, Clone)]
 pub(crate) enum Value<'a> {
     Null,
+    Bool(bool),
     Int(i64),
     Float(f64),
     Text(&'a str),
@@ -81,6 +82,9 @@ pub(crate) fn notification(channel: &str, data: Value<'_>, style: Style) -> Stri
 pub(crate) fn write_value(out: &mut String, value: &Value<'_>, style: Style) {
     match value {
         Value::Null => out.push_str("null"),
+        Value::Bool(flag) => {
+            let _ = write!(out, "{flag}");
+        }
         Value::Int(number) => {
             let _ = write!(out, "{number}");
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use exchange::{Clock, Config, Credentials, Exchange, MarketConfig, ReplayConfig, Source};
+use exchange::{Clock, Config, Credentials, Exchange, Limits, MarketConfig, ReplayConfig, Source};
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::stop::Stop;
 
@@ -37,6 +37,12 @@ pub(crate) struct Flags {
     /// Start exchange time here (2026-11-24T07:59:00Z) instead of now.
     #[arg(long, value_name = "TIME", value_parser = instant)]
     clock: Option<i64>,
+    /// How many connections an address may have open; the next one gets HTTP 429.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_max)]
+    connections: usize,
+    /// Let everybody ask as often as they like.
+    #[arg(long)]
+    no_credits: bool,
     /// Write everything that was sent to this file: the truth that a recording is compared with.
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
@@ -86,7 +92,8 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         truth: flags.truth,
         credentials: account(),
     };
-    let exchange = Exchange::start(config).map_err(|error| usage(&error))?;
+    let limits = Limits { connections_max: flags.connections, credits: !flags.no_credits };
+    let exchange = Exchange::start_limited(config, limits).map_err(|error| usage(&error))?;
     println!("listening on {scheme}://{}/ws/api/v2", exchange.address());
     let started = std::time::Instant::now();
     while !stop.raised() && flags.length.is_none_or(|length| started.elapsed() < length) {

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::counts::Counters;
 use crate::desk::Desk;
 use crate::hub::Hub;
+use crate::limits::Limits;
 use crate::market::{Market, MarketConfig};
 use crate::session::Outgoing;
 use crate::venue::Venue;
@@ -27,13 +28,13 @@ async fn with_client<F: Future<Output = ()>>(room: usize, act: impl FnOnce(Clien
     let desk = Desk::new(Venue::Market(Box::new(market)), 1, None);
     let clock = Clock::from_fn(Arc::new(|| 1_789_344_931_549_000));
     let counters = Arc::new(Counters::default());
-    let hub = Rc::new(RefCell::new(Hub::new(desk, 0, 1, clock, None, counters)));
+    let hub = Rc::new(RefCell::new(Hub::new(desk, Limits::default(), 0, 1, clock, None, counters)));
     let (ours, theirs) = duplex(room);
     let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
     let client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
     let (_stop, stopped) = watch::channel(false);
     let tasks = LocalSet::new();
-    tasks.spawn_local(serve(server, Rc::clone(&hub), stopped));
+    tasks.spawn_local(serve(server, Rc::clone(&hub), [127, 0, 0, 1].into(), stopped));
     tasks.run_until(act(client, hub)).await;
 }
 
@@ -114,6 +115,24 @@ async fn a_slow_reader_is_told_so_and_closed() {
             }
         };
         assert_eq!(reason, "connection_too_slow");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_too_often_is_told_so_and_closed() {
+    with_client(1 << 16, |mut client, _| async move {
+        for _ in 0..11 {
+            say(&mut client, "public/subscribe", &json!({"channels": ["bogus"]})).await;
+        }
+        for _ in 0..10 {
+            assert_eq!(hear(&mut client).await["result"], json!([]));
+        }
+        let answer = hear(&mut client).await;
+        let error = json!({"code": 10028, "message": "too_many_requests"});
+        assert_eq!((&answer["id"], &answer["error"]), (&json!(1), &error));
+        let Some(Ok(Message::Close(Some(frame)))) = client.next().await else { panic!("no close") };
+        assert_eq!(frame.reason.as_str(), "too_many_requests");
     })
     .await;
 }

@@ -50,6 +50,12 @@ pub(crate) fn expiries(now_ms: i64) -> Vec<(i64, Period)> {
     listed
 }
 
+/// The next 08:00 UTC after a time, ms since 1970.
+pub(crate) fn next_eight_ms(now_ms: i64) -> i64 {
+    let eight_ms = eight_oclock_ms(date_of(now_ms));
+    if now_ms < eight_ms { eight_ms } else { eight_ms + 86_400_000 }
+}
+
 fn after(day: Date, days: i32) -> Date {
     day.checked_add(Span::new().days(days)).unwrap_or(day)
 }

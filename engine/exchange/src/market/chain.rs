@@ -2,8 +2,9 @@
 
 use crate::black::Right;
 use crate::market::book::{Book, Grid};
-use crate::market::calendar::expiries;
-use crate::market::instrument::{Contract, Instrument, Stats};
+use crate::market::calendar::{Period, expiries};
+use crate::market::instrument::{Contract, Instrument, Stage, Stats};
+use crate::market::tape::Tape;
 use crate::name::day_of;
 use crate::random::Random;
 
@@ -24,6 +25,10 @@ pub(crate) struct Coin {
     option_grid: Grid,
     perpetual_grid: Grid,
 }
+
+/// The trades that an instrument keeps to be asked for again.
+const PERPETUAL_TRADES_MAX: usize = 50_000;
+const OPTION_TRADES_MAX: usize = 4_000;
 
 /// The currencies that have a market of options here.
 pub(crate) const CURRENCIES: [&str; 2] = ["BTC", "ETH"];
@@ -91,17 +96,7 @@ pub(crate) fn list(
         // Pairs of a call and a put; an odd one goes to the last expiry.
         let count = if at + 1 == expiries.len() { left } else { count - count % 2 };
         left -= count;
-        let step = coin.strike_scale
-            * match days_until(expiry_ms, now_ms) {
-                ..3.0 => 1.0,
-                ..10.0 => 2.0,
-                ..60.0 => 4.0,
-                _ => 10.0,
-            };
-        for (strike, right) in strikes(coin.index, step).take(count) {
-            let contract = Contract::Option { expiry_ms, strike: strike as f64, right, period };
-            let letter = if right == Right::Call { "C" } else { "P" };
-            let name = format!("{}-{}-{strike}-{letter}", coin.name, day_of(expiry_ms));
+        for (name, contract) in contracts(coin, expiry_ms, period, now_ms).take(count) {
             let days = days_until(expiry_ms, now_ms);
             let age_days = if days < 4.0 { 4.0 - days } else { days * random.unit() };
             let created_ms = now_ms - (age_days * 8.64e7) as i64 - random.below(60_000) as i64;
@@ -109,6 +104,54 @@ pub(crate) fn list(
         }
     }
     listed
+}
+
+/// The options of an expiry, nearest the money first, each with its name.
+pub(crate) fn contracts(
+    coin: &Coin,
+    expiry_ms: i64,
+    period: Period,
+    now_ms: i64,
+) -> impl Iterator<Item = (String, Contract)> {
+    let step = coin.strike_scale
+        * match days_until(expiry_ms, now_ms) {
+            ..3.0 => 1.0,
+            ..10.0 => 2.0,
+            ..60.0 => 4.0,
+            _ => 10.0,
+        };
+    strikes(coin.index, step).map(move |(strike, right)| {
+        let contract = Contract::Option { expiry_ms, strike: strike as f64, right, period };
+        let letter = if right == Right::Call { "C" } else { "P" };
+        (format!("{}-{}-{strike}-{letter}", coin.name, day_of(expiry_ms)), contract)
+    })
+}
+
+/// An option that was created this moment: never quoted, never traded, never settled.
+pub(crate) fn fresh(
+    coin: &Coin,
+    currency: u8,
+    name: &str,
+    contract: Contract,
+    created_ms: i64,
+) -> Instrument {
+    Instrument {
+        name: name.into(),
+        currency,
+        contract,
+        stage: Stage::Open,
+        created_ms,
+        grid: coin.option_grid,
+        book: Book::new(12),
+        trade_seq: 0,
+        tape: Tape::new(OPTION_TRADES_MAX),
+        stats: Stats::default(),
+        open_interest_lots: 0,
+        settlement_price: None,
+        shy: false,
+        quiet_until_ms: i64::MIN,
+        ticker: None,
+    }
 }
 
 fn days_until(expiry_ms: i64, now_ms: i64) -> f64 {
@@ -120,14 +163,17 @@ fn perpetual(coin: &Coin, currency: u8, random: &mut Random) -> Instrument {
         name: format!("{}-PERPETUAL", coin.name).into(),
         currency,
         contract: Contract::Perpetual,
+        stage: Stage::Open,
         created_ms: if coin.name == "BTC" { 1_534_167_754_000 } else { 1_552_568_454_000 },
         grid: coin.perpetual_grid,
         book: Book::new(40),
+        tape: Tape::new(PERPETUAL_TRADES_MAX),
         trade_seq: 250_000_000 + random.below(1_000_000) as i64,
         stats: Stats::traded(coin.index, &coin.perpetual_grid, random),
         open_interest_lots: 50_000_000 + random.below(50_000_000) as i64,
         settlement_price: Some(cents(coin.index * random.between(0.98, 1.02))),
         shy: false,
+        quiet_until_ms: i64::MIN,
         ticker: None,
     }
 }
@@ -144,18 +190,11 @@ fn option(
     let fresh = random.once_in(12);
     let traded = !fresh && random.below(10) < 7;
     Instrument {
-        name: name.into(),
-        currency,
-        contract,
-        created_ms,
-        grid: coin.option_grid,
-        book: Book::new(12),
         trade_seq: if traded { 1 + random.below(40_000) as i64 } else { 0 },
-        stats: Stats::default(),
         open_interest_lots: if traded { random.below(30_000) as i64 } else { 0 },
         settlement_price: (!fresh).then_some(0.0),
         shy: random.once_in(9),
-        ticker: None,
+        ..self::fresh(coin, currency, name, contract, created_ms)
     }
 }
 

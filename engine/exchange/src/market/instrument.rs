@@ -6,6 +6,7 @@ use crate::black::{Greeks, Right, Terms};
 use crate::market::book::{Book, Grid};
 use crate::market::calendar::Period;
 use crate::market::chain::{Coin, cents};
+use crate::market::tape::Tape;
 use crate::random::Random;
 
 /// What is traded.
@@ -15,6 +16,16 @@ pub(crate) enum Contract {
     Option { expiry_ms: i64, strike: f64, right: Right, period: Period },
 }
 
+/// Where an instrument is in its life. Who is past `Open` never comes back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Stage {
+    Open,
+    /// Expired, and not yet paid out.
+    Settling,
+    /// Paid out at this many dollars for a coin.
+    Delivered(f64),
+}
+
 /// One instrument of the market.
 #[derive(Debug, Clone)]
 pub(crate) struct Instrument {
@@ -22,18 +33,22 @@ pub(crate) struct Instrument {
     /// The coin's number in the market.
     pub(crate) currency: u8,
     pub(crate) contract: Contract,
+    pub(crate) stage: Stage,
     /// ms since 1970.
     pub(crate) created_ms: i64,
     pub(crate) grid: Grid,
     pub(crate) book: Book,
     /// The newest trade's sequence; the next one is exactly one more.
     pub(crate) trade_seq: i64,
+    pub(crate) tape: Tape,
     pub(crate) stats: Stats,
     pub(crate) open_interest_lots: i64,
     /// Absent on a fresh instrument.
     pub(crate) settlement_price: Option<f64>,
     /// Nobody bids for it.
     pub(crate) shy: bool,
+    /// Nothing is quoted or traded before this, ms since 1970.
+    pub(crate) quiet_until_ms: i64,
     /// Always there once the market has started.
     pub(crate) ticker: Option<Ticker>,
 }
@@ -118,6 +133,19 @@ impl Instrument {
         match self.contract {
             Contract::Perpetual => true,
             Contract::Option { expiry_ms, .. } => now_ms < expiry_ms,
+        }
+    }
+
+    /// Whether it can be quoted or traded at a time.
+    pub(crate) fn speaks(&self, now_ms: i64) -> bool {
+        self.is_open(now_ms) && now_ms >= self.quiet_until_ms
+    }
+
+    /// Goes on to a stage that quotes do not reach any more; the ticker says so.
+    pub(crate) fn enter(&mut self, stage: Stage, now_ms: i64) {
+        self.stage = stage;
+        if let Some(ticker) = &mut self.ticker {
+            ticker.timestamp_ms = now_ms;
         }
     }
 

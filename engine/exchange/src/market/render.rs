@@ -1,9 +1,10 @@
 //! What an event looks like on each channel: the data part of the notifications.
 
-use crate::channel::{Channel, Group, Interval};
+use crate::channel::{Channel, Group, Interval, states_of};
 use crate::market::book::{BookChange, Ladder, Touch};
-use crate::market::instrument::{Contract, Instrument, More, Stats, Ticker};
-use crate::market::{Event, Market, Trade};
+use crate::market::instrument::{Contract, Instrument, More, Stage, Stats, Ticker};
+use crate::market::tape::Wanted;
+use crate::market::{Event, INDEXES, Market, Trade};
 use crate::wire::Value;
 
 impl Market {
@@ -35,6 +36,16 @@ impl Market {
                 }
             }
             Event::Index(currency) => channels.push(Channel::Index(*currency)),
+            Event::State(instrument, _) => {
+                let (group, currency) = self.group_of(*instrument);
+                let coin = self.coins().get(usize::from(currency)).into_iter();
+                channels.extend(coin.flat_map(|coin| states_of(group.word(), &coin.name)));
+            }
+            Event::Platform(_) => channels.push(Channel::Platform),
+            Event::Last(instrument) => {
+                channels
+                    .extend(Interval::ALL.map(|interval| Channel::Ticker(*instrument, interval)));
+            }
             Event::Interest(instrument) => {
                 let told = Interval::ALL.map(|interval| Channel::Perpetual(*instrument, interval));
                 channels.extend(told);
@@ -76,6 +87,15 @@ impl Market {
                 | Event::Trades { instrument, book: Some(change), .. },
                 Channel::Book(..),
             ) => Some(self.tell_change(*instrument, change)),
+            (Event::Platform(at), _) => Some(Value::Object(vec![
+                ("price_index", Value::Text(INDEXES.get(*at)?)),
+                ("locked", Value::Bool(false)),
+            ])),
+            (Event::State(instrument, state), _) => Some(Value::Object(vec![
+                ("timestamp", Value::Int(self.now_ms())),
+                ("state", Value::Text(state)),
+                ("instrument_name", Value::Text(&self.at(*instrument).name)),
+            ])),
             _ => self.state(channel),
         }
     }
@@ -87,6 +107,8 @@ impl Market {
                 let it = self.at(instrument);
                 Some(self.tell_ticker(it, it.ticker.as_ref()?))
             }
+            // A brand-new book begins with a change, and there is nothing to show before it.
+            Channel::Book(instrument, _) if self.at(instrument).book.change_id == 0 => None,
             Channel::Book(instrument, _) => Some(self.tell_snapshot(instrument)),
             Channel::Window(instrument, depth, _) => Some(self.tell_window(instrument, depth)),
             Channel::Quote(instrument) => {
@@ -125,10 +147,23 @@ impl Market {
         }
     }
 
+    /// The trades of an instrument that are asked for, and whether there are more.
+    pub(crate) fn trades(&self, instrument: u32, wanted: &Wanted) -> (Value<'_>, bool) {
+        let it = self.at(instrument);
+        let (trades, more) = it.tape.find(wanted, self.now_ms());
+        (Value::Array(trades.into_iter().map(|trade| tell_trade(it, trade)).collect()), more)
+    }
+
     fn tell_ticker<'a>(&'a self, it: &'a Instrument, ticker: &'a Ticker) -> Value<'a> {
+        // Seen on the wire: the word in the place of the number, at first with the state open.
+        let (state, estimated) = match it.stage {
+            Stage::Open => ("open", Value::Float(ticker.index)),
+            Stage::Settling => ("open", Value::Text("expired")),
+            Stage::Delivered(_) => ("closed", Value::Text("expired")),
+        };
         let mut fields = vec![
             ("timestamp", Value::Int(ticker.timestamp_ms)),
-            ("state", Value::Text("open")),
+            ("state", Value::Text(state)),
             ("stats", tell_stats(&it.stats, it.contract == Contract::Perpetual)),
         ];
         if let More::Option { greeks, .. } = &ticker.more {
@@ -156,7 +191,10 @@ impl Market {
             Contract::Option { .. } => ("open_interest", Value::Float(open_interest)),
         });
         fields.push(("mark_price", Value::Float(ticker.mark)));
-        fields.push(("estimated_delivery_price", Value::Float(ticker.index)));
+        fields.push(("estimated_delivery_price", estimated));
+        if let Stage::Delivered(price) = it.stage {
+            fields.push(("delivery_price", Value::Float(price)));
+        }
         fields.extend(best(it, ticker.bid, ticker.ask));
         self.tell_more(it, ticker, &mut fields);
         Value::Object(fields)

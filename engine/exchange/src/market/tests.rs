@@ -159,3 +159,170 @@ fn what_has_expired_is_silent() {
     }
     assert!(dying.iter().all(|name| market.instrument(name).is_none()));
 }
+
+/// What the calendar brings to instruments.
+fn due(market: &mut Market, now_ms: i64) -> Vec<Event> {
+    let mut events = market.due(now_ms);
+    events.retain(|event| !matches!(event, Event::Platform(_)));
+    events
+}
+
+/// What the calendar brought: the texts of the events on one channel each.
+fn told(market: &Market, events: &[Event], channel: impl Fn(&[Channel]) -> Channel) -> Vec<String> {
+    let texts = events.iter().map(|event| {
+        let channel = channel(&market.channels_of(event));
+        notification("c", market.data(event, channel).unwrap(), Era::Modern.style())
+    });
+    texts.collect()
+}
+
+#[test]
+fn at_eight_a_day_ends_and_another_is_listed() {
+    let mut market = market(7);
+    let eight_ms = next_eight_ms(NOW_MS);
+    let open =
+        |market: &Market, at_ms| market.instruments.iter().filter(|it| it.is_open(at_ms)).count();
+    let before = open(&market, NOW_MS);
+    let dying = before - open(&market, eight_ms);
+    assert!(dying > 50);
+    assert!(due(&mut market, eight_ms - 1).is_empty());
+
+    let expired = due(&mut market, eight_ms);
+    assert_eq!(expired.len(), 2 * dying);
+    for text in told(&market, &expired, |channels| channels[0]) {
+        let settling = text.contains(r#""state":"settlement""#);
+        assert!(settling || text.contains(r#""estimated_delivery_price":"expired""#), "{text}");
+    }
+    let delivered = due(&mut market, eight_ms + 3_000);
+    assert_eq!(delivered.len(), 2 * dying);
+    for text in told(&market, &delivered, |channels| channels[0]) {
+        let last = text.contains(r#""state":"closed""#) && text.contains(r#""delivery_price":"#);
+        assert!(last || text.contains(r#""state":"delivered""#), "{text}");
+    }
+    let known = market.instruments.len();
+    assert!(due(&mut market, eight_ms + 3_999).is_empty());
+    let listed = due(&mut market, eight_ms + 60_000);
+    assert_eq!(listed.len(), dying);
+    assert_eq!(open(&market, eight_ms + 60_000), before);
+    for (event, it) in listed.iter().zip(&market.instruments[known..]) {
+        let after_ms = it.created_ms - eight_ms;
+        assert!((4_000..=60_000).contains(&after_ms), "{after_ms}");
+        let coin = market.coins[usize::from(it.currency)].name.clone();
+        let channels = ["any.any", "option.any", "any", "option"].map(|words| match words {
+            "any" | "option" => format!("instrument.state.{words}.{coin}"),
+            words => format!("instrument.state.{words}"),
+        });
+        let wanted = channels.map(|name| crate::channel::parse(&name, &market).unwrap());
+        let told = market.channels_of(event);
+        assert!(told.len() == 4 && wanted.iter().all(|channel| told.contains(channel)));
+    }
+}
+
+#[test]
+fn weeks_go_by_and_the_market_keeps_its_size() {
+    let mut market = market(8);
+    let mut at_ms = next_eight_ms(NOW_MS);
+    for day in 0..40 {
+        // Now and then the clock jumps over a day.
+        at_ms += if day % 7 == 6 { 2 * 86_400_000 } else { 86_400_000 };
+        due(&mut market, at_ms - 3_600_000);
+        let open =
+            || (0..).zip(&market.instruments).filter(|(_, it)| it.is_open(at_ms - 3_600_000));
+        assert_eq!(open().count(), 1550, "day {day}");
+        let mut turns = market.turns.clone();
+        turns.sort_unstable();
+        let options: Vec<InstrumentId> =
+            open().map(|(id, _)| id).filter(|id| !market.is_perpetual(*id)).collect();
+        assert_eq!(turns, options, "day {day}");
+        assert_eq!(market.by_name.len(), market.instruments.len(), "every name is new");
+    }
+}
+
+#[test]
+fn a_new_book_begins_with_a_change() {
+    let mut market = market(9);
+    let known = market.instruments.len() as InstrumentId;
+    let eight_ms = next_eight_ms(NOW_MS);
+    market.due(eight_ms + 1);
+    market.due(eight_ms + 70_000);
+    let mut at_ms = eight_ms + 80_000;
+    market.due(at_ms);
+    let mut met = 0;
+    while met < 20 {
+        at_ms += 1;
+        let fresh = market.instruments[known as usize..].iter().any(|it| it.book.change_id == 0);
+        assert!(fresh, "some are left while we look");
+        let Event::Quote { instrument, book: Some(change), .. } = market.advance(at_ms) else {
+            continue;
+        };
+        let it = market.at(instrument);
+        let was_new = change.prev_change_id == 0;
+        assert!(!was_new || instrument >= known, "only a new book");
+        if was_new {
+            let levels = it.book.asks.levels();
+            let asks: Vec<_> = change.asks.iter().map(|(_, ticks, lots)| (*ticks, *lots)).collect();
+            assert_eq!(asks, levels, "the first change is the whole book");
+            met += 1;
+        }
+    }
+    let silent = (known..).zip(&market.instruments[known as usize..]);
+    let (silent, _) = silent.into_iter().find(|(_, it)| it.book.change_id == 0).unwrap();
+    assert!(market.state(Channel::Book(silent, Interval::Hundred)).is_none());
+    assert!(market.state(Channel::Book(0, Interval::Hundred)).is_some());
+}
+
+#[test]
+fn the_platform_is_noisy() {
+    let mut market = market(10);
+    let mut frames = 0;
+    for step in 0..6_000 {
+        let events = market.due(NOW_MS + step * 10);
+        let noise = |event: &&Event| matches!(event, Event::Platform(_));
+        for event in events.iter().filter(noise) {
+            assert_eq!(market.channels_of(event), [Channel::Platform]);
+            let data = market.data(event, Channel::Platform).unwrap();
+            let text = notification("platform_state", data, Era::Older.style());
+            assert!(text.contains(r#""locked":false"#), "{text}");
+            frames += 1;
+        }
+    }
+    assert!((140..=160).contains(&frames), "{frames}");
+}
+
+#[test]
+fn a_hundred_trades_can_share_a_millisecond() {
+    let mut market = market(11);
+    let mut most = 0;
+    for step in 0..200_000 {
+        let Event::Trades { trades, .. } = market.advance(NOW_MS + step) else { continue };
+        assert!(trades.len() < 140);
+        assert!(trades.iter().all(|trade| trade.timestamp_ms == NOW_MS + step));
+        most = most.max(trades.len());
+        if most > 100 {
+            break;
+        }
+    }
+    assert!(most > 100, "{most}");
+}
+
+#[test]
+fn some_options_fall_silent_for_minutes() {
+    let mut market = market(12);
+    let mut silent = std::collections::HashSet::new();
+    for step in 0..40_000 {
+        let now_ms = NOW_MS + step * 10;
+        market.due(now_ms);
+        let quiet = |it: &Instrument| it.quiet_until_ms > now_ms;
+        if step % 1_000 == 0 {
+            let ids = (0..).zip(&market.instruments).filter(|(_, it)| quiet(it));
+            silent.extend(ids.map(|(id, _): (InstrumentId, _)| id));
+        }
+        match market.advance(now_ms) {
+            Event::Quote { instrument, .. } | Event::Trades { instrument, .. } => {
+                assert!(!quiet(market.at(instrument)), "{}", market.at(instrument).name);
+            }
+            _ => {}
+        }
+    }
+    assert!(silent.len() > 10 && silent.len() < 60, "{}", silent.len());
+}

@@ -28,7 +28,8 @@ impl Talk {
 
     fn say_text(&mut self, text: &str) -> Vec<Value> {
         let now = Now { monotonic: self.now(), utc_us: 1_789_344_931_549_000 };
-        let frames = self.session.receive(text, now, &mut self.desk);
+        let (id, call) = rpc::read(text);
+        let frames = self.session.receive(id, call, now, &mut self.desk);
         frames.iter().map(|frame| serde_json::from_str(&frame.text).unwrap()).collect()
     }
 
