@@ -20,18 +20,22 @@ fn a_market_is_recorded_by_one_two_and_four_readers() {
 }
 
 #[test]
-fn a_market_is_recorded_over_tls() {
+fn a_market_is_recorded_over_tls_by_one_two_and_four_readers() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(folder.path());
     let (cert, key) = (text(&cert), text(&key));
-    let mut market =
-        Market::start(&["--options", "40", "--rate", "500", "--tls-cert", cert, "--tls-key", key]);
-    market.url = market.url.replace("127.0.0.1", "localhost");
-    let (code, output) = run(&mut market.recorder(&["--for", "2s"]));
-    assert_eq!(code, Some(3), "a certificate that nobody vouches for is refused: {output}");
-    assert!(output.contains("certificate"), "{output}");
-    market.record(&["--for", "4s", "--ca-file", cert]);
-    market.assert_complete();
+    let secure = ["--options", "100", "--rate", "800", "--tls-cert", cert, "--tls-key", key];
+    for readers in ["1", "2", "4"] {
+        let mut market = Market::start(&secure);
+        market.url = market.url.replace("127.0.0.1", "localhost");
+        if readers == "1" {
+            let (code, output) = run(&mut market.recorder(&["--for", "2s"]));
+            assert_eq!(code, Some(3), "nobody vouches for this certificate: {output}");
+            assert!(output.contains("certificate"), "{output}");
+        }
+        market.record(&["--for", "4s", "--ca-file", cert, "--readers", readers]);
+        market.assert_complete();
+    }
 }
 
 #[test]
