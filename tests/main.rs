@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so best by stopping")]
 
+mod autobahn;
 mod captures;
 mod command;
 mod disk;
