@@ -27,7 +27,7 @@ fn no_case_fails() {
     if !rustix::process::geteuid().is_root() {
         return skip(NAME, "only root can chroot, and Autobahn needs the Python of Debian 11");
     }
-    let server = Server::start(suite);
+    let server = Server::start(&suite);
     let cases = server.cases();
     for case in 1..=cases {
         server.talk(&format!("/runCase?case={case}&agent={AGENT}"), case);
@@ -56,7 +56,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(suite: PathBuf) -> Self {
+    fn start(suite: &Path) -> Self {
         let folder = tempfile::tempdir_in(suite.join("tmp")).unwrap();
         // What the server calls this folder.
         let inside = format!("/tmp/{}", folder.path().file_name().unwrap().display());
@@ -71,7 +71,7 @@ impl Server {
         fs::write(folder.path().join("spec.json"), spec.to_string()).unwrap();
         let mut command = Command::new("chroot");
         command
-            .arg(&suite)
+            .arg(suite)
             .args(["/usr/bin/env", "-i", "PYTHONPATH=/suite", "/usr/bin/python2.7", "-u", "-c"])
             .args([LOOPBACK, "--mode=fuzzingserver", "--webport=0"])
             .arg(format!("--spec={inside}/spec.json"));
