@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::time::Instant;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -91,7 +91,7 @@ impl Desk {
         }
     }
 
-    pub(crate) fn subscribed(&mut self, now: Instant) {
+    pub(crate) fn subscribed(&mut self, now: Duration) {
         match &mut self.venue {
             Venue::Market(_) => {}
             Venue::Replay(replay) => replay.subscribed(now),

@@ -1,9 +1,10 @@
 //! An exchange that speaks Deribit's protocol on one port: a simulated market, or a recording
 //! played back.
 //!
-//! The data path: `market` or `replay` (no sockets, no clock) → `venue` → `hub` → `outbox` →
-//! `connection`. The conversation: `connection` → `session` (no sockets) → `rpc`, `methods` →
-//! `desk`. What was really sent goes to the `truth` log.
+//! The data path: `market` or `replay` → `venue` → `hub` → `outbox` → `connection`. The
+//! conversation: `connection` → `session` → `rpc`, `methods` → `desk`. What was really sent goes to
+//! the `truth` log. Up to the outbox nothing knows a socket or reads a clock: [`Exchange`] is all
+//! of it behind a port, [`Floor`] the part without one, for simulations in virtual time.
 
 mod black;
 mod channel;
@@ -12,7 +13,9 @@ mod connection;
 mod counts;
 mod desk;
 mod error;
+mod floor;
 mod heartbeat;
+mod house;
 mod http;
 mod hub;
 mod limits;
@@ -20,6 +23,7 @@ mod listing;
 mod market;
 mod methods;
 mod name;
+mod oracle;
 mod outbox;
 mod random;
 mod recording;
@@ -32,32 +36,28 @@ pub mod truth;
 mod venue;
 mod wire;
 
-use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-pub use clock::Clock;
+pub use clock::{Clock, Now};
 pub use counts::Counts;
 pub use desk::Credentials;
 pub use error::ExchangeError;
+pub use floor::{Farewell, Floor, Frame, Refusal, Setup, Taken};
 pub use limits::Limits;
 pub use market::MarketConfig;
+pub use oracle::{Book, Instrument, Oracle, State, Trade};
 pub use replay::ReplayConfig;
 pub use server::TlsIdentity;
 
 use counts::Counters;
-use desk::Desk;
-use hub::Hub;
-use market::Market;
-use replay::Replay;
+use house::{House, Shared};
 use truth::TruthLog;
-use venue::Venue;
 
 /// What exchange to start.
 #[derive(Debug, Clone)]
@@ -104,23 +104,10 @@ impl Exchange {
     /// As [`start`](Exchange::start), under other limits.
     pub fn start_limited(config: Config, limits: Limits) -> Result<Exchange, ExchangeError> {
         let tls = config.tls.as_ref().map(TlsIdentity::acceptor).transpose()?;
-        let now_us = config.clock.now_us();
-        let counters = Arc::new(Counters::default());
-        let (venue, rate, seed) = match config.source {
-            Source::Market(market_config) => {
-                let market = Market::new(&market_config, now_us / 1000)?;
-                let rate = match market_config.rate {
-                    0 => market.natural_rate(),
-                    rate => rate,
-                };
-                (Venue::Market(Box::new(market)), rate, market_config.seed)
-            }
-            Source::Replay(replay_config) => {
-                let replay = Replay::new(replay_config)?;
-                counters.skipped(replay.skipped);
-                (Venue::Replay(Box::new(replay)), 0, 1)
-            }
-        };
+        let (clock, counters) = (config.clock, Arc::new(Counters::default()));
+        let setup = Setup { source: config.source, limits, credentials: config.credentials };
+        let truthful = config.truth.is_some();
+        let hub = setup.hub(truthful, Arc::clone(&counters), clock.now())?;
         let truth = config.truth.as_deref().map(TruthLog::create).transpose()?;
         let listen = |source| listen_error(config.listen, source);
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
@@ -133,9 +120,8 @@ impl Exchange {
         let (stop, stopped) = watch::channel(false);
         let counted = Arc::clone(&counters);
         let serve = move || {
-            let desk = Desk::new(venue, seed, config.credentials);
-            let hub = Hub::new(desk, limits, rate, seed, config.clock, truth, counted);
-            let server = serve(listener, tls, hub, stopped);
+            let house = House::new(hub, clock, truth);
+            let server = serve(listener, tls, house, counted, stopped);
             tokio::task::LocalSet::new().block_on(&runtime, server);
         };
         let thread = std::thread::Builder::new().name("exchange".to_owned());
@@ -174,12 +160,12 @@ impl Drop for Exchange {
 async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    hub: Hub,
+    house: Shared,
+    counters: Arc<Counters>,
     stop: watch::Receiver<bool>,
 ) {
-    let counters = Arc::clone(&hub.counters);
     match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => server::run(listener, tls, Rc::new(RefCell::new(hub)), stop).await,
+        Ok(listener) => server::run(listener, tls, house, stop).await,
         Err(source) => counters.failed(&ExchangeError::Thread(source)),
     }
 }

@@ -1,76 +1,80 @@
 //! What waits to be written to one connection: bounded, so that a slow reader costs no memory.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use tokio::sync::Notify;
-
-use crate::session::Outgoing;
+use crate::session::{Ending, Outgoing};
 
 /// The largest backlog in bytes before a connection is too slow.
 pub(crate) const BACKLOG_BYTES_MAX: usize = 8 << 20;
 
-/// One connection's queue. It lives on the exchange's one thread.
+/// One connection's queue, and why it ends.
+///
+/// Invariant: after an ending nothing is added any more.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    queue: RefCell<VecDeque<Outgoing>>,
+    queue: VecDeque<Outgoing>,
     /// Taken and not yet settled.
-    taken: RefCell<Vec<Outgoing>>,
-    bytes: Cell<usize>,
-    overflowed: Cell<bool>,
-    filled: Notify,
-    overflow: Notify,
+    taken: Vec<Outgoing>,
+    bytes: usize,
+    ending: Option<Ending>,
+    stirred: bool,
 }
 
 impl Outbox {
-    /// Adds a text; when it does not fit any more, everything waiting is dropped and the
-    /// connection must end.
-    pub(crate) fn push(&self, outgoing: Outgoing) {
-        if self.overflowed.get() {
+    /// Adds a text; when it does not fit any more, the connection must end.
+    pub(crate) fn push(&mut self, outgoing: Outgoing) {
+        if self.ending.is_some() {
             return;
         }
-        let bytes = self.bytes.get() + outgoing.text.len();
+        let bytes = self.bytes + outgoing.text.len();
         if bytes > BACKLOG_BYTES_MAX {
-            self.queue.borrow_mut().clear();
-            self.overflowed.set(true);
-            self.overflow.notify_one();
+            self.end(Ending::Slow);
             return;
         }
-        self.bytes.set(bytes);
-        self.queue.borrow_mut().push_back(outgoing);
-        self.filled.notify_one();
+        self.bytes = bytes;
+        self.queue.push_back(outgoing);
+        self.stirred = true;
+    }
+
+    /// Ends the connection; the first reason counts.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        if self.ending.is_none() {
+            if !ending.lets_finish() {
+                self.queue.clear();
+            }
+            self.ending = Some(ending);
+            self.stirred = true;
+        }
+    }
+
+    pub(crate) fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
     }
 
     /// Takes up to `most` texts. They count against the bound until they are settled.
-    pub(crate) fn take(&self, most: usize) -> Vec<Outgoing> {
-        let mut queue = self.queue.borrow_mut();
-        let count = most.min(queue.len());
-        let batch: Vec<Outgoing> = queue.drain(..count).collect();
-        self.taken.borrow_mut().extend_from_slice(&batch);
+    pub(crate) fn take(&mut self, most: usize) -> Vec<Outgoing> {
+        let count = most.min(self.queue.len());
+        let batch: Vec<Outgoing> = self.queue.drain(..count).collect();
+        self.taken.extend_from_slice(&batch);
         batch
     }
 
     /// What was taken since the last call: written, or as far as anybody knows.
-    pub(crate) fn settle(&self) -> Vec<Outgoing> {
-        let taken = std::mem::take(&mut *self.taken.borrow_mut());
+    pub(crate) fn settle(&mut self) -> Vec<Outgoing> {
+        let taken = std::mem::take(&mut self.taken);
         let bytes: usize = taken.iter().map(|outgoing| outgoing.text.len()).sum();
-        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        self.bytes = self.bytes.saturating_sub(bytes);
         taken
     }
 
     /// Bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.get()
+        self.bytes
     }
 
-    pub(crate) async fn filled(&self) {
-        self.filled.notified().await;
-    }
-
-    pub(crate) async fn overflowed(&self) {
-        if !self.overflowed.get() {
-            self.overflow.notified().await;
-        }
+    /// Whether something has come since the last call.
+    pub(crate) fn stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
 
     #[test]
     fn it_never_holds_more_than_its_bound() {
-        let outbox = Outbox::default();
+        let mut outbox = Outbox::default();
         let text = "x".repeat(1 << 20);
         for _ in 0..8 {
             outbox.push(Outgoing { channel: None, text: text.clone().into() });
@@ -92,9 +96,12 @@ mod tests {
         for _ in 0..3 {
             outbox.push(Outgoing { channel: None, text: text.clone().into() });
         }
-        assert!(!outbox.overflowed.get());
+        assert_eq!(outbox.ending(), None);
+        assert_eq!([outbox.stirred(), outbox.stirred()], [true, false]);
         outbox.push(Outgoing { channel: None, text: "x".into() });
-        assert!(outbox.overflowed.get());
+        assert_eq!(outbox.ending(), Some(&Ending::Slow));
         assert!(outbox.take(100).is_empty());
+        outbox.push(Outgoing { channel: None, text: "x".into() });
+        assert!(outbox.take(100).is_empty(), "nothing comes after the end");
     }
 }

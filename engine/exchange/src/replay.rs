@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -53,8 +53,8 @@ pub(crate) struct Replay {
     /// The frame to play next, and when after the start.
     next: Option<(Duration, Recorded)>,
     newest_at: Option<i64>,
-    subscribed: Option<Instant>,
-    started: Option<Instant>,
+    subscribed: Option<Duration>,
+    started: Option<Duration>,
     failed: Option<ExchangeError>,
 }
 
@@ -114,10 +114,17 @@ impl Replay {
     }
 
     /// Somebody subscribed: until the first frame is out, the wait begins anew.
-    pub(crate) fn subscribed(&mut self, now: Instant) {
+    pub(crate) fn subscribed(&mut self, now: Duration) {
         if self.started.is_none() {
             self.subscribed = Some(now);
         }
+    }
+
+    /// When the next frame is due; `None` where nobody listens yet, or nothing is left.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let (after, _) = self.next.as_ref()?;
+        let settled = self.subscribed.map(|subscribed| subscribed + self.config.settle);
+        self.started.or(settled)?.checked_add(*after)
     }
 
     /// Whether the last frame has been played.
@@ -126,7 +133,10 @@ impl Replay {
     }
 
     /// The next frame that is due; `None` when there is nothing to play yet, or any more.
-    pub(crate) fn due(&mut self, now: Instant) -> Result<Option<(Channel, String)>, ExchangeError> {
+    pub(crate) fn due(
+        &mut self,
+        now: Duration,
+    ) -> Result<Option<(Channel, String)>, ExchangeError> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -212,7 +222,7 @@ mod tests {
         let lines = [line(1_000_000, "x.1"), line(3_000_000, "x.2"), line(2_000_000, "x.1")];
         let mut replay = replay(&lines, 2.0);
         assert_eq!(replay.channels(), ["x.1", "x.2"]);
-        let start = Instant::now();
+        let start = Duration::ZERO;
         let at = |ms| start + Duration::from_millis(ms);
         assert!(replay.due(at(5000)).unwrap().is_none(), "nobody listens");
         replay.subscribed(at(0));
@@ -238,7 +248,7 @@ mod tests {
         let config = ReplayConfig { path: path.clone(), ..ReplayConfig::default() };
         let mut replay = Replay::new(config).unwrap();
         std::fs::write(&path, "oops\n".repeat(100_000)).unwrap();
-        let start = Instant::now();
+        let start = Duration::ZERO;
         replay.subscribed(start);
         let later = start + Duration::from_secs(1000);
         let mut played = 0;
@@ -260,7 +270,7 @@ mod tests {
     fn absurd_times_only_wait() {
         let lines = [line(i64::MIN, "x"), line(i64::MAX, "x"), line(0, "x")];
         let mut replay = replay(&lines, 1e-300);
-        let start = Instant::now();
+        let start = Duration::ZERO;
         replay.subscribed(start);
         let later = start + Duration::from_secs(9_999_999);
         assert!(replay.due(later).unwrap().is_some());
@@ -271,7 +281,7 @@ mod tests {
     fn bare_frames_are_paced() {
         let mut replay = replay(&[frame("ticker.BTC-PERPETUAL.raw", 1), frame("b", 2)], 1.0);
         assert_eq!(replay.instruments(), ["BTC-PERPETUAL"]);
-        let start = Instant::now();
+        let start = Duration::ZERO;
         replay.subscribed(start);
         assert!(replay.due(start + Duration::from_millis(1099)).unwrap().is_none());
         assert!(replay.due(start + Duration::from_millis(1100)).unwrap().is_some());

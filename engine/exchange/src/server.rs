@@ -22,9 +22,8 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::connection;
 use crate::error::ExchangeError;
+use crate::house::Shared;
 use crate::http::{self, HttpError, HttpRequest};
-use crate::hub::Shared;
-use crate::methods;
 use crate::rpc::{self, Call, RpcError};
 
 /// How often the venue moves.
@@ -73,7 +72,7 @@ impl TlsIdentity {
 pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    hub: Shared,
+    house: Shared,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tasks = JoinSet::new();
@@ -90,45 +89,46 @@ pub(crate) async fn run(
                     tokio::time::sleep(STEP).await;
                     continue;
                 };
-                let guest = welcome(stream, from.ip(), tls.clone(), Rc::clone(&hub), told.clone());
-                tasks.spawn_local(guest);
+                let (house, tls, told) = (Rc::clone(&house), tls.clone(), told.clone());
+                tasks.spawn_local(welcome(stream, from.ip(), tls, house, told));
             }
             _ = step.tick() => {
-                let stepped = hub.borrow_mut().step();
-                if let Err(error) = stepped {
-                    hub.borrow().counters.failed(&error);
-                }
+                house.act(|hub, now| {
+                    if let Err(error) = hub.step(now) {
+                        hub.counters.failed(&error);
+                    }
+                });
             }
-            _ = truth.tick() => hub.borrow_mut().flush_truth(),
+            _ = truth.tick() => house.flush_truth(),
             Some(_) = tasks.join_next() => {}
             _ = stop.wait_for(|stopped| *stopped) => break,
         }
     }
     let ended = async { while tasks.join_next().await.is_some() {} };
     let _ = timeout(GOODBYE, ended).await;
-    hub.borrow_mut().flush_truth();
+    house.flush_truth();
 }
 
 async fn welcome(
     stream: TcpStream,
     address: IpAddr,
     tls: Option<TlsAcceptor>,
-    hub: Shared,
+    house: Shared,
     stop: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
     match tls {
-        None => converse(stream, address, hub, stop).await,
+        None => converse(stream, address, house, stop).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
-                converse(stream, address, hub, stop).await;
+                converse(stream, address, house, stop).await;
             }
         }
     }
 }
 
 /// Answers requests until one of them becomes a websocket.
-async fn converse<S>(mut stream: S, address: IpAddr, hub: Shared, mut stop: watch::Receiver<bool>)
+async fn converse<S>(mut stream: S, address: IpAddr, house: Shared, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -137,7 +137,7 @@ where
         loop {
             match http::read(&mut stream, &mut buffer).await {
                 Ok(request) if request.path == "/ws/api/v2" => {
-                    let admitted = hub.borrow().guests.admits(address);
+                    let admitted = house.act(|hub, _| hub.guests.admits(address));
                     let (status, text) = match request.websocket_key {
                         Some(key) if admitted => return Some(key),
                         Some(_) => (429, CROWDED),
@@ -147,8 +147,8 @@ where
                     return None;
                 }
                 Ok(request) => {
-                    let (status, kind, body) = answer(&request, address, &hub);
-                    hub.borrow().counters.requested();
+                    let (status, kind, body) = answer(&request, address, &house);
+                    house.act(|hub, _| hub.counters.requested());
                     let keep = request.keep_alive && status != 429;
                     let sent = http::respond(&mut stream, status, kind, &body, keep).await;
                     if sent.is_err() || !keep {
@@ -175,7 +175,7 @@ where
             .max_frame_size(Some(1 << 20));
         let role = Role::Server;
         let socket = WebSocketStream::from_partially_read(stream, buffer, role, Some(limits)).await;
-        connection::serve(socket, hub, address, stop).await;
+        connection::serve(socket, house, address, stop).await;
     }
 }
 
@@ -194,39 +194,27 @@ const JSON: &str = "application/json";
 const CROWDED: &str = "too many connections from this address\n";
 
 /// Status, kind and body of the answer to a plain request.
-fn answer(request: &HttpRequest, address: IpAddr, hub: &Shared) -> (u16, &'static str, String) {
+fn answer(request: &HttpRequest, address: IpAddr, house: &Shared) -> (u16, &'static str, String) {
     if request.path == "/channels" {
-        let hub = hub.borrow();
-        // A raw channel can only be sent where somebody can authenticate.
-        let raw = hub.desk.credentials.is_some();
-        let mut text = hub.desk.venue.channels(raw).join("\n");
-        text.push('\n');
-        return (200, TEXT, text);
+        let channels = house.act(|hub, _| {
+            // A raw channel can only be sent where somebody can authenticate.
+            let raw = hub.desk.credentials.is_some();
+            hub.desk.venue.channels(raw)
+        });
+        return (200, TEXT, channels.join("\n") + "\n");
     }
     let Some(method) = request.path.strip_prefix("/api/v2") else {
         return (404, TEXT, "there is /ws/api/v2, /api/v2/public/… and /channels\n".to_owned());
     };
-    let mut hub = hub.borrow_mut();
-    // A request under way is a connection too.
-    if !hub.guests.admits(address) {
-        return (429, TEXT, CROWDED.to_owned());
-    }
-    let now = hub.clock.now();
-    let us_in = now.utc_us;
-    let (id, call) = read(method.trim_start_matches('/'), request);
-    let name = call.as_ref().map(|call| call.method.as_str()).unwrap_or_default();
-    if !hub.guests.pay(address, name, now.monotonic) {
-        let spent = Err(RpcError::too_many_requests());
-        return (429, JSON, rpc::answer(id, spent, us_in, us_in, true));
-    }
-    let outcome = call.and_then(|call| match call.method.as_str() {
-        "public/auth" => hub.desk.authenticate(&call.params),
-        private if private.starts_with("private/") => Err(RpcError::unauthorized()),
-        method => methods::call(&hub.desk.venue, method, &call.params, us_in),
-    });
-    let status = if outcome.is_ok() { 200 } else { 400 };
-    let us_out = hub.clock.now_us().max(us_in);
-    (status, JSON, rpc::answer(id, outcome, us_in, us_out, true))
+    house.act(|hub, now| {
+        // A request under way is a connection too.
+        if !hub.guests.admits(address) {
+            return (429, TEXT, CROWDED.to_owned());
+        }
+        let (id, call) = read(method.trim_start_matches('/'), request);
+        let (status, body) = hub.ask(address, id, call, now);
+        (status, JSON, body)
+    })
 }
 
 /// The call of a REST request: from the path and the query, or from a JSON-RPC body.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tungstenite::Utf8Bytes;
@@ -28,7 +28,7 @@ pub(crate) struct Outgoing {
 }
 
 /// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// 4000 "heartbeat close".
     Heartbeat,
@@ -44,21 +44,44 @@ pub(crate) enum Ending {
     Left,
 }
 
+impl Ending {
+    /// Whether what waits still goes out.
+    pub(crate) fn lets_finish(&self) -> bool {
+        match self {
+            Ending::Spent | Ending::Stopping => true,
+            Ending::Heartbeat | Ending::Idle | Ending::Slow | Ending::Left => false,
+        }
+    }
+
+    /// The code and the reason of the close frame; `None` for one who goes without a word.
+    pub(crate) fn farewell(&self) -> Option<(u16, &str)> {
+        match self {
+            // Measured: gone without a word.
+            Ending::Idle | Ending::Left => None,
+            Ending::Heartbeat => Some((4000, "heartbeat close")),
+            // The reasons are documented, their codes are not.
+            Ending::Slow => Some((4000, "connection_too_slow")),
+            Ending::Spent => Some((4000, "too_many_requests")),
+            Ending::Stopping => Some((1001, "")),
+        }
+    }
+}
+
 /// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     reader: Reader,
     heartbeat: Option<Heartbeat>,
-    heard: Instant,
+    heard: Duration,
     /// When data went to it last: a busy socket gets no `heartbeat` frames.
-    pub(crate) told: Instant,
+    pub(crate) told: Duration,
     authenticated: bool,
     subscriptions: BTreeMap<Arc<str>, Channel>,
 }
 
 impl Session {
     /// A fresh connection; every third one meets an older server.
-    pub(crate) fn new(connection: u64, now: Instant) -> Session {
+    pub(crate) fn new(connection: u64, now: Duration) -> Session {
         let era = if connection % 3 == 2 { Era::Older } else { Era::Modern };
         Session {
             reader: Reader { connection, era },
@@ -88,14 +111,14 @@ impl Session {
     }
 
     /// When `tick` has something to do next.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Duration> {
         let idle = self.subscriptions.is_empty().then_some(self.heard + IDLE_MAX);
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
         idle.into_iter().chain(heartbeat).min()
     }
 
     /// Sends a heartbeat, or ends the connection.
-    pub(crate) fn tick(&mut self, now: Instant) -> Result<Vec<Outgoing>, Ending> {
+    pub(crate) fn tick(&mut self, now: Duration) -> Result<Vec<Outgoing>, Ending> {
         if self.subscriptions.is_empty() && now >= self.heard + IDLE_MAX {
             return Err(Ending::Idle);
         }

@@ -1,6 +1,5 @@
 //! Connections over a pipe in memory, in virtual time: nothing here waits for real.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::counts::Counters;
 use crate::desk::Desk;
+use crate::house::House;
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::market::{Market, MarketConfig};
@@ -28,14 +28,15 @@ async fn with_client<F: Future<Output = ()>>(room: usize, act: impl FnOnce(Clien
     let desk = Desk::new(Venue::Market(Box::new(market)), 1, None);
     let clock = Clock::from_fn(Arc::new(|| 1_789_344_931_549_000));
     let counters = Arc::new(Counters::default());
-    let hub = Rc::new(RefCell::new(Hub::new(desk, Limits::default(), 0, 1, clock, None, counters)));
+    let hub = Hub::new(desk, Limits::default(), 0, 1, false, counters, clock.now());
+    let house = House::new(hub, clock, None);
     let (ours, theirs) = duplex(room);
     let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
     let client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
     let (_stop, stopped) = watch::channel(false);
     let tasks = LocalSet::new();
-    tasks.spawn_local(serve(server, Rc::clone(&hub), [127, 0, 0, 1].into(), stopped));
-    tasks.run_until(act(client, hub)).await;
+    tasks.spawn_local(serve(server, Shared::clone(&house), [127, 0, 0, 1].into(), stopped));
+    tasks.run_until(act(client, house)).await;
 }
 
 async fn say(client: &mut Client, method: &str, params: &Value) {
@@ -53,7 +54,7 @@ async fn hear(client: &mut Client) -> Value {
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_test_request_closes_with_4000() {
     with_client(1 << 16, |mut client, _| async move {
-        let start = Instant::now();
+        let start = tokio::time::Instant::now();
         say(&mut client, "public/set_heartbeat", &json!({"interval": 10})).await;
         assert_eq!(hear(&mut client).await["result"], "ok");
         assert_eq!(hear(&mut client).await["params"]["type"], "heartbeat");
@@ -85,26 +86,26 @@ async fn answered_test_requests_keep_it_open() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_socket_is_dropped_without_a_close_frame() {
-    with_client(1 << 16, |mut client, hub| async move {
-        let start = Instant::now();
+    with_client(1 << 16, |mut client, house| async move {
+        let start = tokio::time::Instant::now();
         let end = client.next().await;
         assert!(matches!(end, Some(Err(_)) | None), "{end:?}");
         let waited = start.elapsed();
         assert!(waited >= Duration::from_millis(60_500) && waited < Duration::from_secs(61));
-        assert_eq!(hub.borrow().counters.read().connections, 0);
+        assert_eq!(house.act(|hub, _| hub.counters.read().connections), 0);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_is_told_so_and_closed() {
-    with_client(1 << 12, |mut client, hub| async move {
+    with_client(1 << 12, |mut client, house| async move {
         say(&mut client, "public/subscribe", &json!({"channels": ["quote.BTC-PERPETUAL"]})).await;
         hear(&mut client).await;
         let text = "x".repeat(1 << 16);
         let outgoing = Outgoing { channel: None, text: text.into() };
         for _ in 0..200 {
-            hub.borrow().hand_to(1, &outgoing);
+            house.act(|hub, _| hub.hand_to(1, &outgoing));
             tokio::task::yield_now().await;
         }
         let reason = loop {

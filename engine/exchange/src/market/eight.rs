@@ -78,6 +78,11 @@ impl Market {
         events
     }
 
+    /// When the calendar brings something next, ms since 1970.
+    pub(crate) fn due_ms(&self) -> Option<i64> {
+        self.calendar.first_key_value().map(|((at_ms, _), _)| *at_ms)
+    }
+
     /// Puts something into the calendar.
     pub(crate) fn expect(&mut self, at_ms: i64, due: Due) {
         self.expected += 1;

@@ -37,6 +37,11 @@ impl Tape {
         self.forget(trade.timestamp_ms);
     }
 
+    /// Oldest first.
+    pub(crate) fn trades(&self) -> impl Iterator<Item = &Trade> {
+        self.trades.iter()
+    }
+
     /// Drops what is too old at a time, or too much.
     pub(crate) fn forget(&mut self, now_ms: i64) {
         let old = |trade: &Trade| trade.timestamp_ms < now_ms.saturating_sub(KEPT_MS);

@@ -8,7 +8,7 @@ use crate::venue::Venue;
 struct Talk {
     session: Session,
     desk: Desk,
-    start: Instant,
+    start: Duration,
     at_ms: u64,
 }
 
@@ -18,11 +18,11 @@ impl Talk {
         let market = Market::new(&config, 1_789_344_931_549).unwrap();
         let account = Credentials { client_id: "id".into(), client_secret: "secret".into() };
         let desk = Desk::new(Venue::Market(Box::new(market)), 1, Some(account));
-        let start = Instant::now();
+        let start = Duration::ZERO;
         Talk { session: Session::new(1, start), desk, start, at_ms: 0 }
     }
 
-    fn now(&self) -> Instant {
+    fn now(&self) -> Duration {
         self.start + Duration::from_millis(self.at_ms)
     }
 
