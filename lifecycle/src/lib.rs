@@ -2,6 +2,10 @@
 
 mod plan;
 mod set;
+mod state;
+mod universe;
 
 pub use plan::{Group, Overflow, Plan, Swap};
 pub use set::ChannelSet;
+pub use state::State;
+pub use universe::{Event, Listed, Universe, What, Why};
