@@ -1,5 +1,6 @@
 //! How the channels are dealt out to the shards.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::ChannelSet;
@@ -97,6 +98,40 @@ impl Plan {
         })
     }
 
+    /// The plan that follows when the groups' channels have become these: what is still wanted
+    /// stays where it is, what is new goes to the shard that listens to its instrument already,
+    /// else to the emptiest one. Also the channels that found no room, by group: an alarm.
+    ///
+    /// The groups are those of the first plan; only their channels may differ.
+    #[must_use]
+    pub fn next(&self, groups: &[Group]) -> (Self, Vec<Overflow>) {
+        let mut shards = Vec::new();
+        let mut overflows = Vec::new();
+        let mut left = self.shards.as_slice();
+        for group in groups {
+            assert!(group.shards <= left.len(), "the groups are those of the first plan");
+            let (old, rest) = left.split_at(group.shards);
+            left = rest;
+            let (new, homeless) = group.follow(old);
+            shards.extend(new);
+            if homeless > 0 {
+                let room = group.shards * group.capacity;
+                let wanted = group.channels.len();
+                overflows.push(Overflow { group: group.name.clone(), wanted, room });
+            }
+        }
+        assert!(left.is_empty(), "the groups are those of the first plan");
+        let plan = Self { generation: self.generation + 1, shards };
+        plan.assert_invariants();
+        (plan, overflows)
+    }
+
+    /// How many channels the plan gives to its shards.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.shards.iter().map(|shard| shard.channels.len()).sum()
+    }
+
     fn assert_invariants(&self) {
         let all: ChannelSet = self.shards.iter().flat_map(|shard| shard.channels.iter()).collect();
         let dealt: usize = self.shards.iter().map(|shard| shard.channels.len()).sum();
@@ -107,12 +142,56 @@ impl Plan {
 
 impl Group {
     fn deal(&self, shard: usize) -> Shard {
-        let name = match self.shards {
-            1 => self.name.clone(),
-            _ => format!("{}-{shard}", self.name),
-        };
         let channels = self.channels.iter().skip(shard).step_by(self.shards).collect();
-        Shard { name: name.into(), capacity: self.capacity, channels }
+        Shard { name: self.shard_name(shard), capacity: self.capacity, channels }
+    }
+
+    fn shard_name(&self, shard: usize) -> Arc<str> {
+        match self.shards {
+            1 => self.name.as_str().into(),
+            _ => format!("{}-{shard}", self.name).into(),
+        }
+    }
+
+    /// The group's shards after `old`, and how many channels found no room.
+    fn follow(&self, old: &[Shard]) -> (Vec<Shard>, usize) {
+        let mut homes: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut shards: Vec<Shard> = Vec::with_capacity(old.len());
+        let mut placed = ChannelSet::default();
+        for (number, shard) in old.iter().enumerate() {
+            assert_eq!(shard.name, self.shard_name(number), "a shard keeps its name");
+            let stays = shard.channels.iter().filter(|channel| self.channels.contains(channel));
+            let channels: ChannelSet = stays.take(self.capacity).collect();
+            placed.extend(channels.iter());
+            homes.extend(shard.channels.iter().map(|channel| (instrument(channel), number)));
+            let name = Arc::clone(&shard.name);
+            shards.push(Shard { name, capacity: self.capacity, channels });
+        }
+        let mut homeless = 0;
+        for channel in self.channels.without(&placed) {
+            let home = homes.get(instrument(channel)).copied();
+            let emptiest = || (0..shards.len()).min_by_key(|at| shards[*at].channels.len());
+            let has_room = |at: &usize| shards[*at].channels.len() < self.capacity;
+            match home.filter(has_room).or_else(emptiest).filter(has_room) {
+                Some(at) => {
+                    homes.insert(instrument(channel), at);
+                    shards[at].channels.insert(channel);
+                }
+                None => homeless += 1,
+            }
+        }
+        (shards, homeless)
+    }
+}
+
+/// What a channel is about: `BTC-PERPETUAL` of `ticker.BTC-PERPETUAL.100ms`. What is about a
+/// whole currency is about itself.
+fn instrument(channel: &str) -> &str {
+    let mut parts = channel.split('.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(_), Some("option" | "future" | "any" | "state"), Some(_)) => channel,
+        (Some(_), Some(name), _) => name,
+        _ => channel,
     }
 }
 
@@ -127,20 +206,78 @@ mod tests {
 
     #[track_caller]
     fn check(groups: &[Group], expected: &str) {
-        let shown: Vec<String> = Plan::first(groups)
-            .expect("room")
-            .swaps()
-            .map(|(name, swap)| {
-                format!("{name}: {}", swap.goal.iter().collect::<Vec<_>>().join(" "))
-            })
-            .collect();
-        assert_eq!(shown.join(", "), expected);
+        assert_eq!(show(&Plan::first(groups).expect("room")), expected);
     }
 
     #[test]
     fn channels_are_dealt_evenly() {
         check(&[group("btc", 2, 2, "a b c")], "btc-0: a c, btc-1: b");
         check(&[group("btc", 1, 2, "a"), group("eth", 1, 1, "b")], "btc: a, eth: b");
+    }
+
+    fn show(plan: &Plan) -> String {
+        let show = |(name, swap): (Arc<str>, Swap)| {
+            format!("{name}: {}", swap.goal.iter().collect::<Vec<_>>().join(" "))
+        };
+        plan.swaps().map(show).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn a_change_moves_nothing_that_stays() {
+        let plan = Plan::first(&[group("btc", 2, 3, "ticker.A.x ticker.B.x ticker.C.x")]).unwrap();
+        assert_eq!(show(&plan), "btc-0: ticker.A.x ticker.C.x, btc-1: ticker.B.x");
+        let wanted = "book.B.x ticker.B.x ticker.C.x ticker.D.x trades.option.BTC.x";
+        let (next, overflows) = plan.next(&[group("btc", 2, 3, wanted)]);
+        assert_eq!(
+            show(&next),
+            "btc-0: ticker.C.x ticker.D.x trades.option.BTC.x, btc-1: book.B.x ticker.B.x"
+        );
+        assert!(overflows.is_empty());
+        assert!(next.swaps().all(|(_, swap)| swap.generation == 2));
+        let (last, overflows) = next.next(&[group("btc", 2, 3, "a b c d e f g h")]);
+        assert_eq!(last.channels(), 6, "what finds room is recorded");
+        assert_eq!(
+            overflows.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["shard group btc has room for 6 channels, not for 8"]
+        );
+    }
+
+    /// Months of listings and expiries: every wanted channel is in one shard while there is room,
+    /// and a channel that stays never moves.
+    #[test]
+    fn a_plan_is_stable_under_churn() {
+        for seed in 1..50_u64 {
+            let mut random = seed;
+            let mut draw = |below: usize| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (random >> 33) as usize % below
+            };
+            let mut wanted: ChannelSet = (0..60).map(|n| format!("ticker.I{n}.x")).collect();
+            let groups = |channels: &ChannelSet| {
+                [Group { name: "g".into(), shards: 4, capacity: 25, channels: channels.clone() }]
+            };
+            let mut plan = Plan::first(&groups(&wanted)).unwrap();
+            for day in 0..60 {
+                let gone: Vec<String> =
+                    wanted.iter().filter(|_| draw(6) == 0).map(str::to_owned).collect();
+                gone.iter().for_each(|channel| {
+                    wanted.remove(channel);
+                });
+                for n in 0..draw(100 - wanted.len() + 1) {
+                    wanted.insert(format!("ticker.D{day}N{n}.x"));
+                }
+                let (next, overflows) = plan.next(&groups(&wanted));
+                assert!(overflows.is_empty(), "seed {seed}: {overflows:?}");
+                assert_eq!(next.channels(), wanted.len(), "seed {seed}");
+                for ((_, before), (name, after)) in plan.swaps().zip(next.swaps()) {
+                    let stays = before.goal.iter().filter(|channel| wanted.contains(channel));
+                    for channel in stays {
+                        assert!(after.goal.contains(channel), "seed {seed}: {channel} left {name}");
+                    }
+                }
+                plan = next;
+            }
+        }
     }
 
     #[test]
