@@ -1,10 +1,12 @@
 //! Who listens to what. Pure: no clock, no I/O.
 
+mod manager;
 mod plan;
 mod set;
 mod state;
 mod universe;
 
+pub use manager::{Failed, Manager};
 pub use plan::{Group, Overflow, Plan, Swap};
 pub use set::ChannelSet;
 pub use state::State;
