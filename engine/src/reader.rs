@@ -3,7 +3,9 @@
 //! monoio's rules, kept here and in the files below: a read is never raced or dropped (a watchdog
 //! shuts the socket down instead, and the read ends); nothing blocks but the chosen pause.
 
+mod ending;
 mod line;
+mod link;
 mod pause;
 
 use std::cell::RefCell;
@@ -25,7 +27,8 @@ use crate::stop::Stop;
 use line::Line;
 use pause::Pause;
 
-pub use line::{LineSetup, Mailbox, Report, Talk};
+pub use ending::Ending;
+pub use link::{LineSetup, Link, Lost, Mailbox, Report, Talk};
 
 /// How readers run.
 #[derive(Clone, Debug)]
