@@ -25,6 +25,8 @@ pub struct Outbox {
     held_bytes: usize,
     /// What was shed and not yet said, by class.
     shed: [Option<Shed>; 3],
+    /// Times that the end has been tried.
+    endings: u32,
     /// Whether the journal has stopped.
     closed: bool,
 }
@@ -58,6 +60,7 @@ impl Outbox {
             held: VecDeque::new(),
             held_bytes: 0,
             shed: [None; 3],
+            endings: 0,
             closed: false,
         }
     }
@@ -82,8 +85,22 @@ impl Outbox {
         }
     }
 
-    /// The end, and the queue still takes nothing: gives up what is held and says so.
-    pub fn give_up(&mut self, now: Now) {
+    /// The end: hands over everything, and says whether that is done. Try again after a moment if
+    /// not; when the queue has taken nothing for too long, what is held is given up and named.
+    pub fn end(&mut self, now: Now) -> bool {
+        self.flush(now);
+        if self.is_empty() || self.closed {
+            return true;
+        }
+        self.endings += 1;
+        if self.endings >= ENDINGS_MAX {
+            self.give_up(now);
+        }
+        self.endings >= ENDINGS_MAX
+    }
+
+    /// Gives up what is held and says so.
+    fn give_up(&mut self, now: Now) {
         self.collect(1);
         for class in [Class::Depth, Class::Quotes, Class::Rest] {
             self.shed(class);
@@ -228,6 +245,8 @@ impl Class {
 
 /// A batch this large is handed over at once.
 const BATCH_ROWS_MAX: usize = 4_096;
+/// At the end, how often the queue is given a moment to take the last rows.
+const ENDINGS_MAX: u32 = 40;
 /// What a reader holds while the queue is full.
 const HELD_BYTES_MAX: usize = 8 << 20;
 
@@ -318,7 +337,8 @@ mod tests {
             outbox.flush(now(second));
         }
         assert!(!outbox.is_empty(), "the second tick found the queue full");
-        outbox.give_up(now(3));
+        let tries = (0..).take_while(|_| !outbox.end(now(3))).count();
+        assert_eq!(tries, 39, "the queue is given two seconds");
         assert!(outbox.is_empty());
         let mut taken = Vec::new();
         while let Next::Item(item) = outlet.take(Duration::ZERO) {

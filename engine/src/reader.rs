@@ -161,15 +161,6 @@ impl Reader {
     }
 }
 
-impl Shared {
-    /// Hands over everything; whether nothing is left, or never will be taken.
-    fn last_flush(&self) -> bool {
-        let mut outbox = self.outbox.borrow_mut();
-        outbox.flush(self.clock.now());
-        outbox.is_empty() || outbox.closed()
-    }
-}
-
 /// The reader's main task: a timer that looks after every line and the outbox.
 async fn run(shared: Rc<Shared>, lines: Vec<LineSetup>) -> Vec<Report> {
     let lines: Vec<Rc<Line>> =
@@ -198,14 +189,13 @@ async fn run(shared: Rc<Shared>, lines: Vec<LineSetup>) -> Vec<Report> {
     }
     let now = shared.clock.now();
     let reports = lines.iter().map(|line| line.finish(now)).collect();
-    for _ in 0..LAST_FLUSHES {
-        if shared.last_flush() {
+    loop {
+        let ended = shared.outbox.borrow_mut().end(shared.clock.now());
+        if ended {
             return reports;
         }
         monoio::time::sleep(TURN).await;
     }
-    shared.outbox.borrow_mut().give_up(shared.clock.now());
-    reports
 }
 
 /// Keeps the reader to one of the cores that the process may use, so that its caches stay warm.
@@ -226,6 +216,4 @@ fn pin(id: u16) {
 }
 
 /// How often lines are looked after: mailbox, deadlines, batches.
-const TURN: Duration = Duration::from_millis(50);
-/// At the end, how many turns the queue is given to take the last rows.
-const LAST_FLUSHES: usize = 40;
+pub const TURN: Duration = Duration::from_millis(50);
