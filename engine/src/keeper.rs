@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use journal::{Appender, Feed, JournalError, ShardFact, Syncer};
-use schema::Micros;
+use journal::{Appender, Feed, JournalError, ShardFact, Syncer, Watermark};
+use schema::{Micros, Now};
 
 use crate::clock::Clock;
 use crate::failure::{Failure, FailureKind};
@@ -45,26 +45,21 @@ impl Keeper {
     ) -> std::io::Result<(Self, Arc<Kept>)> {
         let kept = Arc::new(Kept::default());
         kept.durable.set(feed.durable());
-        let mut appending = Appending {
-            appender,
-            through: vec![None; readers.into()],
-            kept: Arc::clone(&kept),
-            stop,
-        };
+        let appending = Appending::new(appender, readers, Arc::clone(&kept), stop);
         let failed = trouble.clone();
         let append = thread::Builder::new().name("append".into()).spawn(move || {
             let _guard = failed.on_panic();
             // An outlet that is dropped tells the readers that nothing more is taken.
-            let done = appending.run(&outlet).and_then(|()| appending.close());
+            let done = appending.run(&outlet);
             if done.is_err() {
                 failed.raise();
             }
             done
         })?;
-        let counted = Arc::clone(&kept);
+        let syncing = Syncing::new(syncer, feed, Arc::clone(&kept), clock.now());
         let sync = thread::Builder::new().name("fsync".into()).spawn(move || {
             let _guard = trouble.on_panic();
-            let done = keep_durable(syncer, &feed, &clock, &counted);
+            let done = syncing.run(&clock);
             if done.is_err() {
                 trouble.raise();
             }
@@ -88,33 +83,88 @@ impl Keeper {
     }
 }
 
-struct Appending {
+/// Appends what the readers hand over, a step at a time.
+#[derive(Debug)]
+pub struct Appending {
     appender: Appender,
     /// Up to when each reader has handed over everything; `None` before its first word.
     through: Vec<Option<Micros>>,
+    /// Times in a row that the disk was found full.
+    full: u32,
     kept: Arc<Kept>,
     stop: Stop,
 }
 
+/// What a step has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something was done, or there was nothing to do: go on.
+    On,
+    /// The disk is full: somebody may be making room, and the queue still holds. Go on after
+    /// [`ROOM_PAUSE`].
+    Full,
+    /// Every reader is gone and everything is appended: [`Appending::close`] follows.
+    Ended,
+}
+
 impl Appending {
-    fn run(&mut self, outlet: &Outlet) -> Result<(), JournalError> {
+    /// Takes from `readers` readers. `stop` says that nobody waits for room any more.
+    #[must_use]
+    pub fn new(appender: Appender, readers: u16, kept: Arc<Kept>, stop: Stop) -> Self {
+        Self { appender, through: vec![None; readers.into()], full: 0, kept, stop }
+    }
+
+    fn run(mut self, outlet: &Outlet) -> Result<(), JournalError> {
         loop {
-            match outlet.take(WAIT) {
-                Next::Item(item) => {
-                    let taken = self.take(item);
-                    self.find_room(taken)?;
-                }
-                Next::Idle => {
-                    let settled = self.appender.settle();
-                    self.find_room(settled)?;
-                }
+            match self.step(outlet, WAIT)? {
+                Step::On => {}
+                Step::Full => thread::sleep(ROOM_PAUSE),
+                Step::Ended => return self.close(),
+            }
+        }
+    }
+
+    /// Takes one item, after waiting for at most `wait`; or tries again on a full disk.
+    ///
+    /// # Errors
+    /// The journal is of no more use, or the disk is still full after a while.
+    pub fn step(&mut self, outlet: &Outlet, wait: Duration) -> Result<Step, JournalError> {
+        let taken = if self.full > 0 {
+            self.appender.settle()
+        } else {
+            match outlet.take(wait) {
+                Next::Item(item) => self.take(item),
+                Next::Idle => self.appender.settle(),
                 Next::Ended => {
                     let (rows_in, rows_out) = outlet.rows();
                     assert_eq!(rows_in, rows_out, "the queue loses no row");
-                    return Ok(());
+                    return Ok(Step::Ended);
                 }
             }
+        };
+        match taken {
+            Ok(()) => {
+                self.full = 0;
+                Ok(Step::On)
+            }
+            // Nobody waits for room when everything is to end.
+            Err(error) if error.is_full() && self.full < ROOM_TRIES && !self.stop.raised() => {
+                tracing::error!("{error}");
+                self.full += 1;
+                Ok(Step::Full)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Ends the journal once every reader is gone.
+    ///
+    /// # Errors
+    /// When what was appended cannot be made durable.
+    pub fn close(self) -> Result<(), JournalError> {
+        let watermark = self.appender.close()?;
+        self.kept.durable.set(watermark.position);
+        Ok(())
     }
 
     fn take(&mut self, item: Item) -> Result<(), JournalError> {
@@ -141,57 +191,61 @@ impl Appending {
             None => Ok(()),
         }
     }
-
-    /// A full disk is given a while: somebody may be making room, and the queue still holds. Not
-    /// so when everything is to end.
-    fn find_room(&mut self, mut taken: Result<(), JournalError>) -> Result<(), JournalError> {
-        for _ in 0..ROOM_TRIES {
-            match taken {
-                Err(error) if error.is_full() && !self.stop.raised() => {
-                    tracing::error!("{error}");
-                    thread::sleep(ROOM_PAUSE);
-                    taken = self.appender.settle();
-                }
-                done => return done,
-            }
-        }
-        taken
-    }
-
-    fn close(self) -> Result<(), JournalError> {
-        let watermark = self.appender.close()?;
-        self.kept.durable.set(watermark.position);
-        Ok(())
-    }
 }
 
-/// Syncs until the appender is gone; now and then lets go of segments that nobody needs.
-fn keep_durable(
-    mut syncer: Syncer,
-    feed: &Feed,
-    clock: &Clock,
-    kept: &Kept,
-) -> Result<(), JournalError> {
-    let mut trimmed_at = clock.now().monotonic;
-    while let Some(watermark) = syncer.wait_and_sync()? {
-        kept.durable.set(watermark.position);
-        let now = clock.now();
-        if now.monotonic.saturating_sub(trimmed_at) >= TRIM_INTERVAL {
-            trimmed_at = now.monotonic;
-            match feed.trim(now) {
-                Ok(removed) => removed.iter().for_each(|segment| {
-                    tracing::info!("{} is no longer needed", segment.display());
-                }),
-                // Too much is kept, nothing is lost; if the journal is poisoned, the sync says so.
-                Err(error) => tracing::warn!("{error}"),
-            }
+/// Makes durable what is appended, and now and then lets go of segments that nobody needs.
+#[derive(Debug)]
+pub struct Syncing {
+    syncer: Syncer,
+    feed: Feed,
+    kept: Arc<Kept>,
+    trimmed_at: Duration,
+}
+
+impl Syncing {
+    /// Nothing is synced yet.
+    #[must_use]
+    pub fn new(syncer: Syncer, feed: Feed, kept: Arc<Kept>, now: Now) -> Self {
+        Self { syncer, feed, kept, trimmed_at: now.monotonic }
+    }
+
+    /// Syncs until the appender is gone.
+    fn run(mut self, clock: &Clock) -> Result<(), JournalError> {
+        while let Some(watermark) = self.syncer.wait_and_sync()? {
+            self.synced(watermark, clock.now());
+        }
+        Ok(())
+    }
+
+    /// One sync, at once.
+    ///
+    /// # Errors
+    /// A failed sync, then and ever after.
+    pub fn step(&mut self, now: Now) -> Result<(), JournalError> {
+        let watermark = self.syncer.sync()?;
+        self.synced(watermark, now);
+        Ok(())
+    }
+
+    fn synced(&mut self, watermark: Watermark, now: Now) {
+        self.kept.durable.set(watermark.position);
+        if now.monotonic.saturating_sub(self.trimmed_at) < TRIM_INTERVAL {
+            return;
+        }
+        self.trimmed_at = now.monotonic;
+        match self.feed.trim(now) {
+            Ok(removed) => removed.iter().for_each(|segment| {
+                tracing::info!("{} is no longer needed", segment.display());
+            }),
+            // Too much is kept, nothing is lost; if the journal is poisoned, the sync says so.
+            Err(error) => tracing::warn!("{error}"),
         }
     }
-    Ok(())
 }
 
 const WAIT: Duration = Duration::from_millis(100);
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a full disk is waited for: tries, and the pause between them.
 const ROOM_TRIES: u32 = 20;
-const ROOM_PAUSE: Duration = Duration::from_millis(500);
+/// The pause after which a full disk is tried again.
+pub const ROOM_PAUSE: Duration = Duration::from_millis(500);
