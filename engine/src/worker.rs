@@ -47,17 +47,10 @@ impl Worker {
     ) -> std::io::Result<Self> {
         let name = sink.name().to_owned();
         let progress = Arc::new(Progress::default());
-        let mut following = Following {
-            sink,
-            journal: journal.to_owned(),
-            feed,
-            clock,
-            finish,
-            progress: Arc::clone(&progress),
-        };
+        let following = Following::new(sink, journal, feed, finish, Arc::clone(&progress));
         let thread = thread::Builder::new().name(format!("sink-{name}")).spawn(move || {
             let _guard = trouble.on_panic();
-            let done = following.run();
+            let done = following.run(&clock);
             if done.is_err() {
                 trouble.raise();
             }
@@ -93,62 +86,109 @@ impl Worker {
     }
 }
 
-struct Following {
+/// A sink that follows the journal, a step at a time.
+#[derive(Debug)]
+pub struct Following {
     sink: Box<dyn Sink>,
     journal: String,
     feed: Feed,
-    clock: Clock,
     finish: Stop,
     progress: Arc<Progress>,
+    /// Up to which record the sink has taken what it was given; `None` while it is closed.
+    accepted: Option<u64>,
+    /// How long the next trouble is waited out, if there was no progress since the last one.
+    pause: Duration,
+    /// What was durable when the sink was opened last.
+    durable_before: u64,
+}
+
+/// What a step has done.
+#[derive(Debug)]
+pub enum Step {
+    /// It goes on.
+    On,
+    /// The sink failed and may be tried again after this long.
+    Again(Duration),
+    /// Everything durable in the journal is durable in the sink, up to this position.
+    Ended(Position),
 }
 
 impl Following {
-    fn run(&mut self) -> Result<Position, SinkError> {
-        let mut pause = RETRY_PAUSE_MIN;
+    /// A sink that is not open yet. `finish` says that it is to end once it has everything.
+    #[must_use]
+    pub fn new(
+        sink: Box<dyn Sink>,
+        journal: &str,
+        feed: Feed,
+        finish: Stop,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let (accepted, pause) = (None, RETRY_PAUSE_MIN);
+        let journal = journal.to_owned();
+        Self { sink, journal, feed, finish, progress, accepted, pause, durable_before: 0 }
+    }
+
+    fn run(mut self, clock: &Clock) -> Result<Position, SinkError> {
         loop {
-            let before = self.progress.durable.get();
-            match self.follow() {
-                Err(error) if error.kind == SinkErrorKind::Retry && !self.finish.raised() => {
-                    let name = self.sink.name();
-                    tracing::warn!(sink = name, "{error}; trying again in {pause:?}");
-                    self.progress.retries.add(1);
-                    // Progress since the last trouble: this is a new one.
-                    if self.progress.durable.get() > before {
-                        pause = RETRY_PAUSE_MIN;
-                    }
-                    self.wait(pause);
-                    pause = RETRY_PAUSE_MAX.min(pause * 2);
-                }
-                done => return done,
+            match self.step(clock, WAIT)? {
+                Step::On => {}
+                Step::Again(pause) => self.wait(pause),
+                Step::Ended(position) => return Ok(position),
             }
         }
     }
 
-    /// Opens the sink and follows the journal until the end or an error.
-    fn follow(&mut self) -> Result<Position, SinkError> {
-        let opened = self.sink.open(&self.journal)?;
-        let mut accepted = self.attach(opened)?;
-        self.release(opened);
-        loop {
-            // Asked before the read: what is durable now is read before the sink is closed.
-            let last = self.finish.raised();
-            let batches = self
-                .feed
-                .read(accepted, READ_BYTES_MAX, WAIT)
-                .map_err(|error| journal_failed(&error))?;
-            if let Some(newest) = batches.last() {
-                accepted = self.sink.write(&batches)?.0;
-                assert_eq!(accepted, newest.position(), "a sink takes all that it is given");
-                self.progress.accepted.set(accepted);
-            }
-            let durable = self.sink.flush(self.clock.now())?;
-            self.release(durable);
-            if last && batches.is_empty() && accepted >= self.feed.durable() {
-                let durable = self.sink.close()?;
-                self.release(durable);
-                return Ok(durable);
-            }
+    /// Opens the sink, or gives it what is new and lets it make that durable; waits at most `wait`
+    /// for something new.
+    ///
+    /// # Errors
+    /// The sink has failed for good, or has failed while everything ends.
+    pub fn step(&mut self, clock: &Clock, wait: Duration) -> Result<Step, SinkError> {
+        let error = match self.follow(clock, wait) {
+            Err(error) if error.kind == SinkErrorKind::Retry && !self.finish.raised() => error,
+            done => return done,
+        };
+        // Progress since the last trouble: this is a new one.
+        if self.progress.durable.get() > self.durable_before {
+            self.pause = RETRY_PAUSE_MIN;
         }
+        let pause = self.pause;
+        let name = self.sink.name();
+        tracing::warn!(sink = name, "{error}; trying again in {pause:?}");
+        self.progress.retries.add(1);
+        self.pause = RETRY_PAUSE_MAX.min(pause * 2);
+        self.accepted = None;
+        Ok(Step::Again(pause))
+    }
+
+    fn follow(&mut self, clock: &Clock, wait: Duration) -> Result<Step, SinkError> {
+        let Some(accepted) = self.accepted else {
+            self.durable_before = self.progress.durable.get();
+            let opened = self.sink.open(&self.journal)?;
+            self.accepted = Some(self.attach(opened)?);
+            self.release(opened);
+            return Ok(Step::On);
+        };
+        // Asked before the read: what is durable now is read before the sink is closed.
+        let last = self.finish.raised();
+        let batches = self
+            .feed
+            .read(accepted, READ_BYTES_MAX, wait)
+            .map_err(|error| journal_failed(&error))?;
+        if let Some(newest) = batches.last() {
+            let accepted = self.sink.write(&batches)?.0;
+            assert_eq!(accepted, newest.position(), "a sink takes all that it is given");
+            self.progress.accepted.set(accepted);
+            self.accepted = Some(accepted);
+        }
+        let durable = self.sink.flush(clock.now())?;
+        self.release(durable);
+        if last && batches.is_empty() && accepted >= self.feed.durable() {
+            let durable = self.sink.close()?;
+            self.release(durable);
+            return Ok(Step::Ended(durable));
+        }
+        Ok(Step::On)
     }
 
     /// Counts the sink in, and says after which record it goes on: its own position, unless the
