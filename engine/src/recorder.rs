@@ -2,6 +2,7 @@
 
 mod account;
 mod catalogue;
+mod lines;
 mod secrets;
 
 use std::path::{Path, PathBuf};
@@ -10,27 +11,23 @@ use std::sync::Arc;
 use journal::disk::{Disk, System};
 use journal::{Journal, Options, Recovery};
 use lifecycle::Plan;
-use schema::Micros;
 use schema::tables::Rows;
 use sinks::{Memory, Parquet, Sink};
 
-use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::{Config, Interval};
-use crate::deribit::{Decoder, LastIdentity};
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::lock::{Lock, LockError};
 use crate::metrics;
 use crate::pipeline::{Pipeline, Setup};
-use crate::reader::{LineSetup, Mailbox, ReaderSetup, Talk};
+use crate::reader::ReaderSetup;
 use crate::recording::Recording;
-use crate::rpc::{Credentials, Settings};
-use crate::session::{Cause, CauseKind, Session};
 use crate::stop::Stop;
 use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
+pub use lines::lines;
 
 /// What is to be recorded, and how.
 #[derive(Clone, Debug)]
@@ -89,7 +86,8 @@ impl Recorder {
         let catalogue = Catalogue::ask_unless(stop, wishes, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
-        let mut lines = lines(&plan, &endpoint, credentials.as_ref(), &journal.recovery);
+        let mut lines =
+            lines(&plan, &endpoint, credentials.as_ref(), &journal.recovery, secrets::entropy);
         if endpoint.tls {
             lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
         }
@@ -243,73 +241,8 @@ fn hold_for_absent_sinks(data: &Path, setup: &Setup) {
     }
 }
 
-/// One line for every shard that has something to listen to.
-fn lines(
-    plan: &Plan,
-    endpoint: &Endpoint,
-    credentials: Option<&Credentials>,
-    recovery: &Recovery,
-) -> Vec<LineSetup> {
-    let swaps: Vec<_> = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).collect();
-    let connections = swaps.len() as u64;
-    let number = |(connection, (shard, swap)): (u32, (Arc<str>, lifecycle::Swap))| {
-        let mut settings = Settings::new(Arc::clone(&shard), connections);
-        settings.credentials = credentials.cloned();
-        let since = gap_since(recovery, &shard, settings.latency_us_max);
-        let mut session = Talk::new(settings, decoder(recovery));
-        if let Some(since) = since {
-            let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
-            session.outage(since, cause);
-        }
-        let meters = metrics::Line::new(Arc::clone(&shard));
-        let mailbox = Mailbox::default();
-        mailbox.leave(swap);
-        let seed = secrets::entropy();
-        LineSetup {
-            shard,
-            connection,
-            endpoint: endpoint.clone(),
-            tls: None,
-            session,
-            backoff: Backoff::new(seed),
-            mailbox,
-            meters,
-            seed,
-        }
-    };
-    (0..).zip(swaps).map(number).collect()
-}
-
-/// Since when a shard may have missed data: up to the watermark every received row is kept, less
-/// what was under way; or since the gap that was open when the last process ended.
-fn gap_since(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<Micros> {
-    let through = recovery.watermark?.through;
-    let shards = &recovery.resume.shards;
-    if shards.is_empty() {
-        return None;
-    }
-    let read = Micros(through.0.saturating_sub(latency_us));
-    Some(shards.get(shard).map_or(read, |known| known.alive_at.min(read)))
-}
-
-/// A decoder that knows what was recorded last: what the exchange sends again is not new.
-fn decoder(recovery: &Recovery) -> Decoder {
-    let mut decoder = Decoder::new(crate::deribit::Limits::default());
-    for (instrument, last) in &recovery.resume.instruments {
-        let last = LastIdentity {
-            trade_seq: last.trade_seq,
-            change_id: last.change_id,
-            ticker: last.quote,
-            received_at: Some(last.received_at),
-        };
-        decoder.resume(instrument, last);
-    }
-    decoder
-}
-
 /// A sink that keeps up reads from memory; several seconds of the whole market fit.
 const TAIL_BYTES_MAX: usize = 8 << 20;
 const RAW_NEEDS_CREDENTIALS: &str = "the interval raw needs credentials: set DERIBIT_CLIENT_ID and \
     DERIBIT_CLIENT_SECRET (or DERIBIT_CLIENT_ID_FILE and DERIBIT_CLIENT_SECRET_FILE), or record \
     with --interval 100ms";
-const RESTARTED: &str = "the recorder was not running";

@@ -1,0 +1,84 @@
+//! The connections that a plan asks for, each going on where the journal left its shard.
+
+use std::sync::Arc;
+
+use journal::Recovery;
+use lifecycle::{Plan, Swap};
+use schema::Micros;
+
+use crate::backoff::Backoff;
+use crate::deribit::{Decoder, LastIdentity};
+use crate::endpoint::Endpoint;
+use crate::metrics;
+use crate::reader::{LineSetup, Mailbox, Talk};
+use crate::rpc::{Credentials, Settings};
+use crate::session::{Cause, CauseKind, Session};
+
+/// One line for every shard that has something to listen to. What the journal knows of the past is
+/// in them: since when data is missing, and what was recorded already.
+#[must_use]
+pub fn lines(
+    plan: &Plan,
+    endpoint: &Endpoint,
+    credentials: Option<&Credentials>,
+    recovery: &Recovery,
+    mut entropy: impl FnMut() -> u64,
+) -> Vec<LineSetup> {
+    let swaps: Vec<_> = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).collect();
+    let connections = swaps.len() as u64;
+    let number = |(connection, (shard, swap)): (u32, (Arc<str>, Swap))| {
+        let mut settings = Settings::new(Arc::clone(&shard), connections);
+        settings.credentials = credentials.cloned();
+        let since = gap_since(recovery, &shard, settings.latency_us_max);
+        let mut session = Talk::new(settings, decoder(recovery));
+        if let Some(since) = since {
+            let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
+            session.outage(since, cause);
+        }
+        let meters = metrics::Line::new(Arc::clone(&shard));
+        let mailbox = Mailbox::default();
+        mailbox.leave(swap);
+        let seed = entropy();
+        LineSetup {
+            shard,
+            connection,
+            endpoint: endpoint.clone(),
+            tls: None,
+            session,
+            backoff: Backoff::new(seed),
+            mailbox,
+            meters,
+            seed,
+        }
+    };
+    (0..).zip(swaps).map(number).collect()
+}
+
+/// Since when a shard may have missed data: up to the watermark every received row is kept, less
+/// what was under way; or since the gap that was open when the last process ended.
+fn gap_since(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<Micros> {
+    let through = recovery.watermark?.through;
+    let shards = &recovery.resume.shards;
+    if shards.is_empty() {
+        return None;
+    }
+    let read = Micros(through.0.saturating_sub(latency_us));
+    Some(shards.get(shard).map_or(read, |known| known.alive_at.min(read)))
+}
+
+/// A decoder that knows what was recorded last: what the exchange sends again is not new.
+fn decoder(recovery: &Recovery) -> Decoder {
+    let mut decoder = Decoder::new(crate::deribit::Limits::default());
+    for (instrument, last) in &recovery.resume.instruments {
+        let last = LastIdentity {
+            trade_seq: last.trade_seq,
+            change_id: last.change_id,
+            ticker: last.quote,
+            received_at: Some(last.received_at),
+        };
+        decoder.resume(instrument, last);
+    }
+    decoder
+}
+
+const RESTARTED: &str = "the recorder was not running";
