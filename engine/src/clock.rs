@@ -19,8 +19,8 @@ enum Source {
     System,
     /// A wall clock that starts at a chosen instant and runs at a chosen speed.
     Scaled { start: Micros, speed: f64 },
-    /// A clock that only moves when it is told to; both of its readings move together.
-    Virtual { start: Micros, elapsed_us: Arc<AtomicI64> },
+    /// A clock that only moves when it is told to.
+    Virtual { start: Arc<AtomicI64>, elapsed_us: Arc<AtomicI64> },
 }
 
 impl Clock {
@@ -40,6 +40,7 @@ impl Clock {
     /// A clock for simulations: it stands at `start` until [`advance`](Self::advance) is called.
     #[must_use]
     pub fn simulated(start: Micros) -> Self {
+        let start = Arc::new(AtomicI64::new(start.0));
         let source = Source::Virtual { start, elapsed_us: Arc::default() };
         Self { origin: Instant::now(), source }
     }
@@ -48,6 +49,14 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         if let Source::Virtual { elapsed_us, .. } = &self.source {
             elapsed_us.fetch_add(micros(by), Ordering::Relaxed);
+        }
+    }
+
+    /// Sets the wall clock of a simulated clock forwards or back, as an administrator would; the
+    /// monotonic clock goes on. The others are the machine's.
+    pub fn set_wall(&self, by_us: i64) {
+        if let Source::Virtual { start, .. } = &self.source {
+            start.fetch_add(by_us, Ordering::Relaxed);
         }
     }
 
@@ -66,6 +75,7 @@ impl Clock {
             Source::Virtual { start, elapsed_us } => {
                 let elapsed = elapsed_us.load(Ordering::Relaxed).unsigned_abs();
                 let monotonic = Duration::from_micros(elapsed);
+                let start = Micros(start.load(Ordering::Relaxed));
                 Now { monotonic, utc: start.plus(monotonic) }
             }
         }
@@ -88,6 +98,8 @@ mod tests {
         other.advance(Duration::from_secs(1));
         let expected = Now { monotonic: Duration::from_secs(1), utc: Micros(1_000_005) };
         assert_eq!(clock.now(), expected);
+        other.set_wall(-7);
+        assert_eq!(clock.now(), Now { utc: Micros(999_998), ..expected });
     }
 
     #[test]
