@@ -6,6 +6,7 @@
 mod autobahn;
 mod captures;
 mod command;
+mod days;
 mod disk;
 mod drivers;
 mod kills;

@@ -4,7 +4,7 @@
 //! file, the defaults. Everything is typed here, once; a key that nobody knows is an error.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: Tls,
     /// How channels are spread over connections; empty for the standard shards.
     pub shards: Vec<Shard>,
+    /// How the list of instruments is followed.
+    pub lifecycle: Lifecycle,
     /// The durable log.
     pub journal: Journal,
     /// Where batches go.
@@ -129,6 +131,19 @@ pub struct Shard {
     /// Channels a connection may have.
     #[serde(default = "capacity")]
     pub capacity: usize,
+}
+
+/// `[lifecycle]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lifecycle {
+    /// The exchange's lists are asked for at least this often; right after 08:00 UTC more often.
+    #[serde(with = "duration")]
+    pub refresh: Duration,
+    /// An instrument is recorded this long after its final state, or after its expiry when the
+    /// exchange lists it no longer.
+    #[serde(with = "duration")]
+    pub linger: Duration,
 }
 
 /// `[journal]`
@@ -237,6 +252,12 @@ impl Default for Exchange {
     }
 }
 
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self { refresh: Duration::from_secs(300), linger: Duration::from_secs(300) }
+    }
+}
+
 impl Default for Journal {
     fn default() -> Self {
         Self {
@@ -290,6 +311,9 @@ impl Config {
         }
         if self.exchange.batch_age_max > BATCH_AGE_MAX {
             return refuse("exchange.batch_age_max is at most 5s");
+        }
+        if self.lifecycle.refresh < Duration::from_secs(1) {
+            return refuse("lifecycle.refresh is at least 1s");
         }
         if self.journal.sync_interval < Duration::from_millis(10) {
             return refuse("journal.sync_interval is at least 10ms");
@@ -358,14 +382,6 @@ impl Interval {
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
-    }
-}
-
-impl Journal {
-    /// The folder of the journal itself.
-    #[must_use]
-    pub fn folder(data: &Path) -> PathBuf {
-        data.join("journal")
     }
 }
 

@@ -140,6 +140,19 @@ impl Pipeline {
         &self.readers
     }
 
+    /// A way into the journal, for rows that no reader makes. It must be dropped before the
+    /// pipeline can end.
+    #[must_use]
+    pub fn inlet(&self) -> Inlet {
+        self.inlet.clone()
+    }
+
+    /// Raised when something has failed for good.
+    #[must_use]
+    pub fn trouble(&self) -> Stop {
+        self.trouble.clone()
+    }
+
     /// How full the queue is, percent.
     #[must_use]
     pub fn queue_usage_pct(&self) -> f64 {

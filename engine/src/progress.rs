@@ -36,7 +36,7 @@ impl Progress {
             return;
         }
         self.shown = Some(Instant::now());
-        let lines = recorder.lines();
+        let lines: Vec<_> = recorder.lines().iter().filter(|line| line.goal.get() > 0).collect();
         let count = |state| lines.iter().filter(|line| line.state() == state).count();
         let rows = recorder.rows_received();
         let rate = (rows - self.rows) as f64 / since.as_secs_f64();

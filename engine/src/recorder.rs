@@ -4,6 +4,7 @@ mod account;
 mod catalogue;
 mod lines;
 mod secrets;
+mod steward;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
 pub use lines::lines;
+use steward::Steward;
 
 /// What is to be recorded, and how.
 #[derive(Clone, Debug)]
@@ -55,6 +57,8 @@ pub enum Channels {
 #[derive(Debug)]
 pub struct Recorder {
     pipeline: Pipeline,
+    /// Follows the exchange's lists; not where the channels were given.
+    steward: Option<Steward>,
     recording: Option<Recording>,
     data: PathBuf,
     /// Held until the end: no other recorder may touch the folder.
@@ -83,6 +87,7 @@ impl Recorder {
         let disk: Arc<dyn Disk> = Arc::new(System);
         let journal = open_journal(config, &disk, &clock)?;
         let mut rows = Rows::default();
+        let asked = clock.now().utc;
         let catalogue = Catalogue::ask_unless(stop, wishes, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
@@ -91,14 +96,8 @@ impl Recorder {
         if endpoint.tls {
             lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
         }
-        let recording = wishes
-            .raw_frames
-            .map(|budget| Recording::start(&data.join("raw"), budget))
-            .transpose()
-            .map_err(|error| {
-                let sentence = format!("cannot keep raw frames in {}: {error}", data.display());
-                Failure::new(FailureKind::Storage, sentence)
-            })?;
+        let recording = wishes.raw_frames.map(|budget| keep_frames(&data, budget)).transpose()?;
+        let mailboxes = steward::mailboxes(&lines);
         let setup = Setup {
             journal,
             sinks: sinks(wishes, &disk),
@@ -113,18 +112,27 @@ impl Recorder {
             },
             readers: config.exchange.readers.count(),
             lines,
-            clock,
+            clock: clock.clone(),
         };
         hold_for_absent_sinks(&data, &setup);
         let pipeline = Pipeline::start(setup, &mut rows)?;
         for reader in pipeline.readers() {
             tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
         }
-        let (connections, channels) = (pipeline.lines().len(), catalogue.channels());
+        let channels = catalogue.channels();
+        let connections = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).count();
         tracing::info!(
             "recording {channels} channels of {endpoint} over {connections} connections"
         );
-        Ok(Self { pipeline, recording, data, _lock: lock })
+        let follow = || {
+            let rest = catalogue::rest(config, &endpoint, &trust);
+            let (config, inlet) = (config.clone(), pipeline.inlet());
+            let setup =
+                steward::Setup { config, rest, clock, plan, mailboxes, catalogue, asked, inlet };
+            Steward::start(setup, pipeline.trouble())
+        };
+        let steward = (wishes.channels == Channels::Selected).then(follow).transpose()?;
+        Ok(Self { pipeline, steward, recording, data, _lock: lock })
     }
 
     /// The connections' numbers.
@@ -162,6 +170,9 @@ impl Recorder {
     /// # Errors
     /// What failed, with what is not stored where it should be.
     pub fn end(self) -> Result<Account, Failure> {
+        if let Some(steward) = self.steward {
+            steward.end();
+        }
         let summary = self.pipeline.end()?;
         let frames = match self.recording {
             Some(recording) => Some(recording.finish().map_err(|error| {
@@ -172,6 +183,13 @@ impl Recorder {
         };
         Ok(Account::new(&summary, frames, &self.data))
     }
+}
+
+fn keep_frames(data: &Path, budget: u64) -> Result<Recording, Failure> {
+    Recording::start(&data.join("raw"), budget).map_err(|error| {
+        let sentence = format!("cannot keep raw frames in {}: {error}", data.display());
+        Failure::new(FailureKind::Storage, sentence)
+    })
 }
 
 fn refused(error: &LockError) -> Failure {

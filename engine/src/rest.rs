@@ -1,4 +1,4 @@
-//! The exchange's REST interface, as far as a recorder asks it: once, at its start.
+//! The exchange's REST interface, as far as a recorder asks it: for the lists of instruments.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub struct Rest {
 pub struct RestError {
     url: String,
     reason: String,
+    throttled: bool,
 }
 
 impl Rest {
@@ -55,7 +56,7 @@ impl Rest {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn get(&self, url: &str) -> Result<String, RestError> {
-        let failed = |reason: String| RestError { url: url.to_owned(), reason };
+        let failed = |reason: String| RestError { url: url.to_owned(), reason, throttled: false };
         let mut answer = self.agent.get(url).call().map_err(|error| failed(plain(&error)))?;
         let status = answer.status();
         let text = answer
@@ -65,10 +66,21 @@ impl Rest {
             .read_to_string()
             .map_err(|error| failed(plain(&error)))?;
         if status != 200 {
+            // PROTOCOL 4: 429 for a connection too many, error 10028 when credits are out.
+            let throttled = status == 429 || text.contains("10028");
             let text: String = text.chars().take(200).collect();
-            return Err(failed(format!("it answered with status {status}: {text}")));
+            let reason = format!("it answered with status {status}: {text}");
+            return Err(RestError { throttled, ..failed(reason) });
         }
         Ok(text)
+    }
+}
+
+impl RestError {
+    /// Whether the exchange says that we ask too often.
+    #[must_use]
+    pub fn throttled(&self) -> bool {
+        self.throttled
     }
 }
 

@@ -189,7 +189,6 @@ impl Groups {
         let groups: Vec<Group> = self
             .0
             .into_iter()
-            .filter(|(_, channels)| !channels.is_empty())
             .map(|(shard, channels)| Group {
                 name: shard.name,
                 shards: shard.count,
@@ -197,7 +196,10 @@ impl Groups {
                 channels,
             })
             .collect();
-        if groups.is_empty() { Err(SelectionError::Nothing) } else { Ok(groups) }
+        match groups.iter().all(|group| group.channels.is_empty()) {
+            true => Err(SelectionError::Nothing),
+            false => Ok(groups),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Three voices are merged: lists (`get_instruments`), pushes (`instrument.state.…`) and trades in
 //! instruments that neither has named. A list is as old as its question: what a push or a trade
-//! has said since then stands.
+//! has said since then stands. Every instant here is of our own clock, when something was asked or
+//! received: the exchange's may be ahead of it or behind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub struct Listed {
 pub struct Event {
     /// The instrument.
     pub name: String,
-    /// When it became true, on the exchange's clock where the exchange said so.
+    /// When we learned it.
     pub at: Micros,
     /// What.
     pub what: What,
@@ -74,7 +75,7 @@ struct Known {
     /// The currency under which the exchange lists it.
     currency: String,
     state: State,
-    /// When the exchange said the state; a word from before is old.
+    /// When the state was asked for or received; a word from before is old.
     heard: Micros,
     expires: Option<Micros>,
     /// Since when it is missing from every list.
@@ -141,7 +142,7 @@ impl Universe {
         events
     }
 
-    /// Takes the exchange's word that an instrument has a state since `at`.
+    /// Takes the exchange's word, received at `at`, that an instrument has a state.
     pub fn push(&mut self, name: &str, currency: &str, state: State, at: Micros) -> Vec<Event> {
         let mut events = Vec::new();
         self.hear(name, currency, state, at, &mut events);

@@ -41,6 +41,10 @@ impl Line {
     /// Connects and reconnects until the reader stops.
     pub(super) async fn live(self: Rc<Self>) {
         while !self.shared.stop.raised() {
+            if !self.link.borrow().wanted() {
+                monoio::time::sleep(DIAL_POLL).await;
+                continue;
+            }
             self.link.borrow().connecting();
             let ending = match self.dial().await {
                 // The stop may have come while the connection was made.

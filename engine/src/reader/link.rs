@@ -99,6 +99,8 @@ pub struct Link {
     /// Raised once any line of the whole pipeline has had a channel acknowledged.
     reached: Stop,
     open: Option<Open>,
+    /// Whether there is anything to listen to.
+    wanted: bool,
     /// Connections that ended, or were never made.
     attempts: u32,
     /// The changes and the second of the last fact that the journal took.
@@ -128,7 +130,7 @@ impl Link {
     /// Not connected. `reached` is raised once any channel has been acknowledged.
     #[must_use]
     pub fn new(setup: LineSetup, frames: Option<Frames>, reached: Stop) -> Self {
-        Self { setup, frames, reached, open: None, attempts: 0, told: (0, 0) }
+        Self { setup, frames, reached, open: None, wanted: false, attempts: 0, told: (0, 0) }
     }
 
     /// Where the exchange is.
@@ -141,6 +143,13 @@ impl Link {
     #[must_use]
     pub fn session(&self) -> &Talk {
         &self.setup.session
+    }
+
+    /// Whether there is anything to listen to: a connection for nothing would only use up the
+    /// exchange's patience. Known after the first [`turn`](Self::turn).
+    #[must_use]
+    pub fn wanted(&self) -> bool {
+        self.wanted
     }
 
     /// A connection is being made.
@@ -226,6 +235,7 @@ impl Link {
         let session = &mut self.setup.session;
         if let Some(swap) = self.setup.mailbox.fetch() {
             self.setup.meters.goal.set(swap.goal.len() as u64);
+            self.wanted = !swap.goal.is_empty();
             session.swap(swap);
         }
         let mut shut = false;

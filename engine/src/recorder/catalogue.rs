@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Channels, Wishes};
+use crate::config::Config;
 use crate::deribit::instruments::{self, Listed};
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
@@ -20,8 +21,27 @@ use crate::tls::Trust;
 /// The instruments that the exchange lists, and the channels of every group of shards.
 #[derive(Debug)]
 pub(super) struct Catalogue {
-    listed: Vec<Listed>,
+    /// The lists as they were answered.
+    pub(super) lists: Vec<List>,
     pub(super) groups: Vec<Group>,
+}
+
+/// What the exchange lists of one currency.
+#[derive(Debug)]
+pub(crate) struct List {
+    /// The currency.
+    pub(crate) currency: String,
+    /// Its open instruments.
+    pub(crate) listed: Vec<Listed>,
+}
+
+/// Why there is no list.
+#[derive(Debug)]
+pub(crate) struct Unlisted {
+    /// What went wrong, in a sentence.
+    pub(crate) failure: Failure,
+    /// Whether the exchange says that we ask too often.
+    pub(crate) throttled: bool,
 }
 
 impl Catalogue {
@@ -51,31 +71,34 @@ impl Catalogue {
         trust: &Trust,
     ) -> Result<Self, Failure> {
         let config = &wishes.config;
-        let base = config.exchange.rest_url.clone().unwrap_or_else(|| endpoint.rest_base());
-        let rest = Rest::new(&base, &trust.certificates);
-        let (listed, groups) = match &wishes.channels {
+        let rest = rest(config, endpoint, trust);
+        let (lists, groups) = match &wishes.channels {
             Channels::Selected => {
-                let (listed, candidates) = instruments(&rest, &config.exchange.currencies)?;
-                (listed, selection::from_instruments(config, &candidates))
+                let lists = config.exchange.currencies.iter();
+                let lists: Result<Vec<List>, Failure> = lists
+                    .map(|currency| list(&rest, currency).map_err(|unlisted| unlisted.failure))
+                    .collect();
+                let lists = lists?;
+                let candidates: Vec<Candidate> = lists.iter().flat_map(List::candidates).collect();
+                (lists, selection::from_instruments(config, &candidates))
             }
             Channels::From(place) => {
                 let channels = selection::channels_in(&fetch(&rest, place)?);
                 // The list of channels decides; the instruments are only described, if they can be.
-                let listed = instruments(&rest, &["any".into()]);
-                let listed = listed.map(|(listed, _)| listed).unwrap_or_else(|failure| {
-                    tracing::warn!("instruments are not described: {failure}");
+                let lists = list(&rest, "any").map(|list| vec![list]).unwrap_or_else(|unlisted| {
+                    tracing::warn!("instruments are not described: {}", unlisted.failure);
                     Vec::new()
                 });
-                (listed, selection::from_channels(config, &channels))
+                (lists, selection::from_channels(config, &channels))
             }
         };
         let groups = groups.map_err(|error| Failure::new(kind(&error), error))?;
-        Ok(Self { listed, groups })
+        Ok(Self { lists, groups })
     }
 
     /// The instruments as rows of `instruments`.
     pub(super) fn push(&self, now: Now, rows: &mut Rows) {
-        for listed in &self.listed {
+        for listed in self.lists.iter().flat_map(|list| &list.listed) {
             listed.push(now.utc, now, rows);
         }
     }
@@ -86,33 +109,38 @@ impl Catalogue {
     }
 }
 
-/// Every open instrument of the currencies.
-fn instruments(
-    rest: &Rest,
-    currencies: &[String],
-) -> Result<(Vec<Listed>, Vec<Candidate>), Failure> {
-    let exchange = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Exchange, error);
-    let (mut all, mut candidates) = (Vec::new(), Vec::new());
-    for currency in currencies {
-        let question = format!("get_instruments?currency={currency}&expired=false");
-        let answer = rest.ask(&question).map_err(|error| exchange(&error))?;
-        let strange = |why: &dyn std::fmt::Display| {
-            exchange(&format_args!("the list of {currency} instruments is not understood: {why}"))
-        };
-        let result = result_of(&answer).map_err(|error| strange(&error))?;
-        let listing = instruments::parse(result.get()).map_err(|error| strange(&error))?;
-        for (name, refusal) in &listing.named {
-            tracing::warn!("the description of {name} is not understood: {refusal}");
-        }
-        candidates.extend(
-            listing
-                .listed
-                .iter()
-                .map(|listed| Candidate { name: listed.name.clone(), currency: currency.clone() }),
-        );
-        all.extend(listing.listed);
+impl List {
+    fn candidates(&self) -> impl Iterator<Item = Candidate> {
+        let currency = &self.currency;
+        self.listed
+            .iter()
+            .map(|listed| Candidate { name: listed.name.clone(), currency: currency.clone() })
     }
-    Ok((all, candidates))
+}
+
+/// The exchange's REST interface.
+pub(super) fn rest(config: &Config, endpoint: &Endpoint, trust: &Trust) -> Rest {
+    let base = config.exchange.rest_url.clone().unwrap_or_else(|| endpoint.rest_base());
+    Rest::new(&base, &trust.certificates)
+}
+
+/// Every open instrument of a currency.
+pub(crate) fn list(rest: &Rest, currency: &str) -> Result<List, Unlisted> {
+    let question = format!("get_instruments?currency={currency}&expired=false");
+    let answer = rest.ask(&question).map_err(|error| Unlisted {
+        throttled: error.throttled(),
+        failure: Failure::new(FailureKind::Exchange, error),
+    })?;
+    let strange = |why: &dyn std::fmt::Display| {
+        let why = format_args!("the list of {currency} instruments is not understood: {why}");
+        Unlisted { throttled: false, failure: Failure::new(FailureKind::Exchange, why) }
+    };
+    let result = result_of(&answer).map_err(|error| strange(&error))?;
+    let listing = instruments::parse(result.get()).map_err(|error| strange(&error))?;
+    for (name, refusal) in &listing.named {
+        tracing::warn!("the description of {name} is not understood: {refusal}");
+    }
+    Ok(List { currency: currency.to_owned(), listed: listing.listed })
 }
 
 /// The `result` of a JSON-RPC answer, as its text.

@@ -14,8 +14,8 @@ use crate::reader::{LineSetup, Mailbox, Talk};
 use crate::rpc::{Credentials, Settings};
 use crate::session::{Cause, CauseKind, Session};
 
-/// One line for every shard that has something to listen to. What the journal knows of the past is
-/// in them: since when data is missing, and what was recorded already.
+/// One line for every shard; one that has nothing to listen to connects when it has. What the
+/// journal knows of the past is in them: since when data is missing, and what was recorded already.
 #[must_use]
 pub fn lines(
     plan: &Plan,
@@ -24,8 +24,9 @@ pub fn lines(
     recovery: &Recovery,
     mut entropy: impl FnMut() -> u64,
 ) -> Vec<LineSetup> {
-    let swaps: Vec<_> = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).collect();
-    let connections = swaps.len() as u64;
+    let swaps: Vec<_> = plan.swaps().collect();
+    let used = swaps.iter().filter(|(_, swap)| !swap.goal.is_empty()).count();
+    let connections = used.max(1) as u64;
     let number = |(connection, (shard, swap)): (u32, (Arc<str>, Swap))| {
         let mut settings = Settings::new(Arc::clone(&shard), connections);
         settings.credentials = credentials.cloned();

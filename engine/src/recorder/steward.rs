@@ -1,0 +1,345 @@
+//! Keeps what is recorded right while instruments are listed and expire: a thread that asks for
+//! the exchange's lists, hears what the readers overhear, and leaves a swap in every mailbox when
+//! the plan has changed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use lifecycle::{
+    Event, Failed, Group, Listed, Manager, Overflow, Plan, State, Universe, What, Why,
+};
+use schema::tables::{DataGap, Rows};
+use schema::{Draft, Micros, Now, Origin};
+
+use super::catalogue::{self, Catalogue, List, Unlisted};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::deribit::instruments;
+use crate::failure::{Failure, FailureKind};
+use crate::queue::{Inlet, Item, Refused, Urgency};
+use crate::reader::{LineSetup, Mailbox};
+use crate::rest::Rest;
+use crate::selection::{self, Candidate, SelectionError};
+use crate::stop::Stop;
+
+/// The thread.
+#[derive(Debug)]
+pub(super) struct Steward {
+    thread: JoinHandle<()>,
+    stop: Stop,
+}
+
+/// What a steward is made of.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) config: Config,
+    pub(super) rest: Rest,
+    pub(super) clock: Clock,
+    /// The plan that the lines were made from.
+    pub(super) plan: Plan,
+    /// Where each shard's swaps go.
+    pub(super) mailboxes: BTreeMap<Arc<str>, Mailbox>,
+    /// What the plan was made from, and when it was asked for.
+    pub(super) catalogue: Catalogue,
+    pub(super) asked: Micros,
+    /// Where rows go.
+    pub(super) inlet: Inlet,
+}
+
+impl Steward {
+    /// Starts the thread. A panic in it raises `trouble`: unattended, nobody would notice that
+    /// new instruments are missed.
+    pub(super) fn start(setup: Setup, trouble: Stop) -> Result<Self, Failure> {
+        let stop = Stop::default();
+        let stopped = stop.clone();
+        let mut work = Work::new(setup);
+        let thread = thread::Builder::new().name("steward".into()).spawn(move || {
+            let _guard = trouble.on_panic();
+            while !stopped.raised() {
+                work.turn();
+                thread::sleep(TURN);
+            }
+        });
+        match thread {
+            Ok(thread) => Ok(Self { thread, stop }),
+            Err(error) => {
+                let sentence = format_args!("cannot start a thread: {error}");
+                Err(Failure::new(FailureKind::Storage, sentence))
+            }
+        }
+    }
+
+    /// Ends it. A question that is under way is not waited for.
+    pub(super) fn end(self) {
+        self.stop.raise();
+        // A panic has printed itself and raised the trouble.
+        let _ = self.thread.join();
+    }
+}
+
+/// Where each shard's swaps go.
+pub(super) fn mailboxes(lines: &[LineSetup]) -> BTreeMap<Arc<str>, Mailbox> {
+    lines.iter().map(|line| (Arc::clone(&line.shard), line.mailbox.clone())).collect()
+}
+
+/// The state of the thread.
+struct Work {
+    config: Config,
+    rest: Arc<Rest>,
+    clock: Clock,
+    manager: Manager,
+    universe: Universe,
+    /// The universe's changes that the plan has followed.
+    followed: u64,
+    plan: Plan,
+    groups: Vec<Group>,
+    mailboxes: BTreeMap<Arc<str>, Mailbox>,
+    asking: Vec<Asking>,
+    /// Lists taken, by currency.
+    cycles: BTreeMap<String, u64>,
+    /// Groups that have no room for all of their channels, and since when.
+    cramped: BTreeMap<String, (Micros, Overflow)>,
+    rows: Rows,
+    held: VecDeque<Draft>,
+    inlet: Inlet,
+}
+
+/// A question under way.
+struct Asking {
+    currency: String,
+    asked: Micros,
+    thread: JoinHandle<Result<List, Unlisted>>,
+}
+
+impl Work {
+    fn new(setup: Setup) -> Self {
+        let Setup { config, rest, clock, plan, mailboxes, catalogue, asked, inlet } = setup;
+        let Catalogue { lists, groups } = catalogue;
+        let mut manager = Manager::new(&config.exchange.currencies, config.lifecycle.refresh);
+        let mut universe = Universe::new(config.lifecycle.linger);
+        let now = clock.now();
+        for List { currency, listed } in &lists {
+            let _ = manager.ask(now);
+            manager.answered(currency, now);
+            universe.list(currency, &entries(listed), asked);
+            tracing::info!("{currency}: Found {} active options on exchange", options(listed));
+        }
+        Self {
+            config,
+            rest: Arc::new(rest),
+            clock,
+            manager,
+            followed: universe.changes(),
+            universe,
+            plan,
+            groups,
+            mailboxes,
+            asking: Vec::new(),
+            cycles: BTreeMap::new(),
+            cramped: BTreeMap::new(),
+            rows: Rows::default(),
+            held: VecDeque::new(),
+            inlet,
+        }
+    }
+
+    /// Does what is due.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        while let Some(at) = self.asking.iter().position(|asking| asking.thread.is_finished()) {
+            let answered = self.asking.swap_remove(at);
+            self.take(answered, now);
+        }
+        let events = self.universe.tick(now.utc);
+        self.note(&events, &[], now);
+        while let Some(currency) = self.manager.ask(now) {
+            self.ask(currency, now);
+        }
+        if self.followed != self.universe.changes() {
+            self.followed = self.universe.changes();
+            self.follow(now);
+        }
+        self.hand_over();
+    }
+
+    /// Asks on a thread of its own: an answer may take long, and an end must not.
+    fn ask(&mut self, currency: String, now: Now) {
+        let (rest, asked) = (Arc::clone(&self.rest), now.utc);
+        let about = currency.clone();
+        let thread = thread::Builder::new().name("listing".into());
+        match thread.spawn(move || catalogue::list(&rest, &about)) {
+            Ok(thread) => self.asking.push(Asking { currency, asked, thread }),
+            Err(error) => {
+                tracing::warn!("cannot ask for the {currency} instruments: {error}");
+                self.manager.failed(&currency, Failed::Unanswered, now);
+            }
+        }
+    }
+
+    fn take(&mut self, asking: Asking, now: Now) {
+        let Asking { currency, asked, thread } = asking;
+        match thread.join() {
+            Ok(Ok(list)) => {
+                self.manager.answered(&currency, now);
+                let events = self.universe.list(&currency, &entries(&list.listed), asked);
+                self.note(&events, &list.listed, now);
+                self.say_cycle(&currency, &events);
+            }
+            Ok(Err(Unlisted { failure, throttled })) => {
+                tracing::warn!("the {currency} instruments are not refreshed: {failure}");
+                let failed = if throttled { Failed::Throttled } else { Failed::Unanswered };
+                self.manager.failed(&currency, failed, now);
+            }
+            Err(_) => self.manager.failed(&currency, Failed::Unanswered, now),
+        }
+    }
+
+    /// Says what the predecessor's users watch for, and keeps what has changed as rows.
+    fn note(&mut self, events: &[Event], listed: &[instruments::Listed], now: Now) {
+        for event in events {
+            let described = listed.iter().find(|listed| listed.name == event.name);
+            match (event.what, described) {
+                (What::Appeared, Some(described)) => {
+                    tracing::info!("New instrument listed: {}", event.name);
+                    described.push(event.at, now, &mut self.rows);
+                }
+                (What::Appeared, None) => {
+                    tracing::info!("New instrument listed: {}", event.name);
+                    self.push_state(event, self.universe.state(&event.name), now);
+                }
+                (What::State(state), _) => self.push_state(event, Some(state), now),
+                (What::Ended(why), _) => {
+                    tracing::info!(
+                        "Instrument no longer recorded: {} ({})",
+                        event.name,
+                        words(why)
+                    );
+                }
+            }
+        }
+    }
+
+    /// An observation of the state alone.
+    fn push_state(&mut self, event: &Event, state: Option<State>, now: Now) {
+        let state = state.map(|state| state.word().to_owned());
+        let seen = instruments::Listed { name: event.name.clone(), state, ..Default::default() };
+        seen.push(event.at, now, &mut self.rows);
+    }
+
+    fn say_cycle(&mut self, currency: &str, events: &[Event]) {
+        let cycle = self.cycles.entry(currency.to_owned()).or_default();
+        *cycle += 1;
+        let count = |is: fn(What) -> bool| events.iter().filter(|event| is(event.what)).count();
+        let tracked = self.universe.recorded().filter(|(_, of)| *of == currency).count();
+        tracing::info!(
+            "{currency}: Refresh cycle {cycle} complete | Tracked: {tracked} | Expired: {} | \
+             Listed: {}",
+            count(|what| matches!(what, What::Ended(_))),
+            count(|what| matches!(what, What::Appeared)),
+        );
+    }
+
+    /// Plans anew, and leaves every shard its goal.
+    fn follow(&mut self, now: Now) {
+        let recorded = self.universe.recorded();
+        let candidates: Vec<Candidate> = recorded
+            .map(|(name, currency)| Candidate { name: name.into(), currency: currency.into() })
+            .collect();
+        let mut config = self.config.clone();
+        let wanted = &mut config.exchange.instruments;
+        let chosen = !wanted.is_empty();
+        wanted.retain(|name| candidates.iter().any(|candidate| candidate.name == *name));
+        let selected = match chosen && wanted.is_empty() {
+            true => Err(SelectionError::Nothing),
+            false => selection::from_instruments(&config, &candidates),
+        };
+        let mut groups = match selected {
+            Ok(groups) => groups,
+            Err(SelectionError::Nothing) => Vec::new(),
+            Err(error) => return tracing::error!("the plan stays as it was: {error}"),
+        };
+        for group in &mut self.groups {
+            let new = groups.iter_mut().find(|new| new.name == group.name);
+            group.channels = new.map(|new| std::mem::take(&mut new.channels)).unwrap_or_default();
+        }
+        let (plan, overflows) = self.plan.next(&self.groups);
+        self.alarm(overflows, now);
+        for (shard, swap) in plan.swaps() {
+            self.mailboxes.get(&shard).expect("every shard has a mailbox").leave(swap);
+        }
+        tracing::info!("{} channels are to be recorded from now on", plan.channels());
+        self.plan = plan;
+    }
+
+    /// What finds no room is a gap as long as it lasts.
+    fn alarm(&mut self, overflows: Vec<Overflow>, now: Now) {
+        let mut before = std::mem::take(&mut self.cramped);
+        for overflow in overflows {
+            let (since, old) =
+                before.remove(&overflow.group).map_or((now.utc, None), |(at, old)| (at, Some(old)));
+            if old.as_ref() != Some(&overflow) {
+                tracing::error!("{overflow}: give it more connections or a larger capacity");
+                self.push_gap(&overflow, since, None, now);
+            }
+            self.cramped.insert(overflow.group.clone(), (since, overflow));
+        }
+        for (since, overflow) in before.into_values() {
+            self.push_gap(&overflow, since, Some(now.utc), now);
+        }
+    }
+
+    fn push_gap(&mut self, overflow: &Overflow, since: Micros, end: Option<Micros>, now: Now) {
+        let seconds = |end: Micros| i64::try_from(end.since(since).as_secs()).unwrap_or(0);
+        self.rows.data_gaps.push(&DataGap {
+            start_time: since,
+            received_at: now.utc,
+            instrument: "*",
+            end_time: end,
+            duration_sec: end.map(seconds),
+            cause: "no_room",
+            shard: &overflow.group,
+            detail: Some(&overflow.to_string()),
+            created_at: now.utc,
+        });
+    }
+
+    /// Hands the rows to the journal; what finds no room now waits for the next turn.
+    fn hand_over(&mut self) {
+        let held = &mut self.held;
+        self.rows.take_from(1, Origin::default(), |draft| held.push_back(draft));
+        while let Some(draft) = self.held.pop_front() {
+            match self.inlet.offer(Item::Rows(draft), Urgency::Reserved) {
+                Ok(()) => {}
+                Err(Refused::Full(Item::Rows(draft))) => return self.held.push_front(draft),
+                Err(Refused::Full(_) | Refused::Closed) => return,
+            }
+        }
+    }
+}
+
+/// What the universe wants to know of a list.
+fn entries(listed: &[instruments::Listed]) -> Vec<Listed> {
+    let entry = |listed: &instruments::Listed| Listed {
+        name: listed.name.clone(),
+        state: listed.state.as_deref().map(State::parse),
+        expires: listed.expiration_timestamp,
+    };
+    listed.iter().map(entry).collect()
+}
+
+fn options(listed: &[instruments::Listed]) -> usize {
+    listed.iter().filter(|listed| listed.kind.as_deref() == Some("option")).count()
+}
+
+fn words(why: Why) -> &'static str {
+    match why {
+        Why::Final => "its state is final",
+        Why::Expired => "it has expired",
+        Why::Unlisted => "the exchange lists it no longer",
+    }
+}
+
+/// How often it looks for something to do.
+const TURN: Duration = Duration::from_millis(100);
