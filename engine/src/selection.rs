@@ -255,7 +255,8 @@ mod tests {
             let channels: Vec<&str> = group.channels.iter().collect();
             format!("{}*{}: {}", group.name, group.shards, channels.join(" "))
         };
-        assert_eq!(groups.iter().map(show).collect::<Vec<_>>(), expected);
+        let used = groups.iter().filter(|group| !group.channels.is_empty());
+        assert_eq!(used.map(show).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -297,7 +298,7 @@ mod tests {
             {\"result\":[]}\n";
         assert_eq!(channels_in(text), ["book.C.raw", "quote.B", "ticker.A.raw"]);
         let groups = from_channels(&Config::default(), &channels_in(text)).unwrap();
-        assert_eq!(groups.len(), 1);
-        assert_eq!(groups[0].channels.len(), 3);
+        let channels: Vec<usize> = groups.iter().map(|group| group.channels.len()).collect();
+        assert_eq!(channels, [0, 0, 3], "a group may be empty now and not later");
     }
 }
