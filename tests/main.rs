@@ -9,6 +9,7 @@ mod command;
 mod days;
 mod disk;
 mod drivers;
+mod faults;
 mod kills;
 mod licences;
 mod market;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use exchange::truth::{self, Line};
-use exchange::{Clock, Config, Exchange, MarketConfig, Source};
+use exchange::{Config, Exchange, MarketConfig, Source};
 use schema::tables::Rows;
 use schema::{Micros, Now, Origin};
 use tapedeck::deribit::{Decoder, Limits};
@@ -47,12 +47,9 @@ fn messages() -> Vec<Vec<u8>> {
     let truth = folder.path().join("truth.jsonl");
     let market = MarketConfig { options: 1_548, rate: 20_000, ..MarketConfig::default() };
     let exchange = Exchange::start(Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        tls: None,
         source: Source::Market(market),
-        clock: Clock::system(),
         truth: Some(truth.clone()),
-        credentials: None,
+        ..Config::default()
     })
     .expect("a simulated exchange");
     let recorder = tapedeck_tests::binary("tapedeck");
@@ -67,7 +64,7 @@ fn messages() -> Vec<Vec<u8>> {
     let lines = truth::read(&truth).expect("a truth log");
     let frames = lines.filter_map(|line| match line {
         Ok(Line::Sent(sent)) => Some(sent.frame.into_bytes()),
-        Ok(Line::Event(_)) | Err(_) => None,
+        Ok(Line::Event(_) | Line::Fault(_)) | Err(_) => None,
     });
     frames.take(MESSAGES_MAX).collect()
 }

@@ -5,7 +5,7 @@ pub(crate) type InstrumentId = u32;
 
 /// How often a channel may speak. `Agg2` is about once a second (measured; the documentation
 /// gives one and two seconds).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Interval {
     Raw,
     Hundred,
@@ -29,7 +29,7 @@ impl Interval {
 }
 
 /// `option` or `future` in a channel for a whole kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Group {
     Option,
     Future,
@@ -60,7 +60,7 @@ const STATE_CURRENCIES: [&str; 6] = ["any", "BTC", "ETH", "USDC", "USDT", "EURR"
 
 /// A channel that exists on this exchange. Currencies are indexes into the market's list, `None`
 /// is `any`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Channel {
     Ticker(InstrumentId, Interval),
     Trades(InstrumentId, Interval),
@@ -81,23 +81,28 @@ pub(crate) enum Channel {
 }
 
 impl Channel {
-    /// Whether only an authenticated connection may subscribe it.
-    pub(crate) fn is_raw(self) -> bool {
+    /// How often it may speak, where its name says so.
+    pub(crate) fn interval(self) -> Option<Interval> {
         match self {
             Channel::Ticker(_, interval)
             | Channel::Trades(_, interval)
             | Channel::GroupTrades(_, _, interval)
             | Channel::Book(_, interval)
             | Channel::Window(_, _, interval)
-            | Channel::Perpetual(_, interval) => interval == Interval::Raw,
+            | Channel::Perpetual(_, interval) => Some(interval),
             Channel::Quote(_)
             | Channel::Index(_)
             | Channel::Volatility(_)
             | Channel::State(_, _)
             | Channel::Platform
             | Channel::PlatformMethods
-            | Channel::Recorded(_) => false,
+            | Channel::Recorded(_) => None,
         }
+    }
+
+    /// Whether only an authenticated connection may subscribe it.
+    pub(crate) fn is_raw(self) -> bool {
+        self.interval() == Some(Interval::Raw)
     }
 }
 

@@ -6,16 +6,17 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message};
 
 use crate::house::Shared;
-use crate::session::{Ending, Outgoing};
+use crate::outgoing::{Form, Outgoing};
+use crate::session::Ending;
 
 /// Texts written between two looks at the socket's other side.
 const BATCH: usize = 256;
@@ -104,7 +105,12 @@ where
 {
     let mut writing = pin!(async {
         for outgoing in batch {
-            socket.feed(Message::Text(outgoing.text.clone())).await?;
+            match outgoing.form {
+                Form::Whole => socket.feed(Message::Text(outgoing.text.clone())).await?,
+                Form::Fragments(_) | Form::Dribble { .. } | Form::Bytes(_) => {
+                    write_pieces(socket, outgoing).await?;
+                }
+            }
         }
         socket.flush().await
     });
@@ -122,6 +128,24 @@ where
             () = alarm(house, id) => house.act(|hub, now| hub.tick(id, now)),
         }
     }
+}
+
+/// Bytes that the library would not write, past it and behind what it holds.
+async fn write_pieces<S>(socket: &mut WebSocketStream<S>, outgoing: &Outgoing) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    socket.flush().await?;
+    let (pieces, pause) = outgoing.pieces();
+    for piece in pieces {
+        let stream = socket.get_mut();
+        stream.write_all(&piece).await?;
+        stream.flush().await?;
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+    }
+    Ok(())
 }
 
 /// Sleeps until the session has something to do.

@@ -1,14 +1,15 @@
 //! What all conversations share: the venue, who listens, who may.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::channel::Channel;
+use crate::methods;
 use crate::random::Random;
-use crate::rpc::RpcError;
+use crate::rpc::{self, RpcError};
 use crate::topics::Topics;
 use crate::truth::{Event, What};
 use crate::venue::Venue;
@@ -38,6 +39,9 @@ pub(crate) struct Desk {
     pub(crate) random: Random,
     pub(crate) credentials: Option<Credentials>,
     refresh_tokens: HashSet<String>,
+    /// The indexes that a fault has locked.
+    pub(crate) locked: BTreeSet<String>,
+    pub(crate) maintenance: bool,
     /// What the truth log must hear of.
     pub(crate) notes: Vec<Event>,
 }
@@ -50,6 +54,8 @@ impl Desk {
             random: Random::new(seed ^ 0x5eed_de5c),
             credentials,
             refresh_tokens: HashSet::new(),
+            locked: BTreeSet::new(),
+            maintenance: false,
             notes: Vec::new(),
         }
     }
@@ -81,6 +87,28 @@ impl Desk {
             "enabled_features": [],
             "token_type": "bearer",
         }))
+    }
+
+    /// Answers a method that needs no connection.
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        params: &Map<String, Value>,
+        now_us: i64,
+    ) -> Result<Value, RpcError> {
+        match method {
+            "public/status" => {
+                let word = match (self.maintenance, self.locked.is_empty()) {
+                    (true, _) => "true",
+                    (false, false) => "partial",
+                    (false, true) => "false",
+                };
+                Ok(json!({"locked": word, "locked_indices": self.locked}))
+            }
+            "public/test" | "public/hello" => Ok(json!({"version": rpc::VERSION})),
+            _ if self.maintenance => Err(RpcError::maintenance()),
+            _ => methods::call(&self.venue, method, params, now_us),
+        }
     }
 
     /// What a channel says at once to a new listener.

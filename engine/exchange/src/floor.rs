@@ -14,10 +14,13 @@ use crate::clock::Now;
 use crate::counts::{Counters, Counts};
 use crate::desk::{Credentials, Desk};
 use crate::error::ExchangeError;
+use crate::faults::{Door, Faults};
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::market::{Market, MarketConfig};
+use crate::mischief::Mischief;
 use crate::oracle::Oracle;
+use crate::outgoing::{self, Form};
 use crate::replay::Replay;
 use crate::rpc::Call;
 use crate::session::Ending;
@@ -31,6 +34,8 @@ pub struct Setup {
     pub source: Source,
     /// What one address may do.
     pub limits: Limits,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
     /// The one account; without it nobody can authenticate.
     pub credentials: Option<Credentials>,
 }
@@ -38,7 +43,7 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Setup {
         let source = Source::Market(MarketConfig::default());
-        Setup { source, limits: Limits::default(), credentials: None }
+        Setup { source, limits: Limits::default(), faults: Faults::default(), credentials: None }
     }
 }
 
@@ -65,7 +70,8 @@ impl Setup {
             }
         };
         let desk = Desk::new(venue, seed, self.credentials);
-        Ok(Hub::new(desk, self.limits, rate, seed, truthful, counters, now))
+        let mischief = Mischief::new(self.faults, seed, now);
+        Ok(Hub::new(desk, self.limits, mischief, (rate, seed), truthful, counters, now))
     }
 }
 
@@ -75,11 +81,13 @@ pub struct Floor {
     hub: Hub,
 }
 
-/// Why a connection was not opened.
+/// Why somebody was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The handshake is answered with this HTTP status.
+    /// The handshake or the request is answered with this HTTP status.
     Status(u16),
+    /// The connection is closed without an answer.
+    HungUp,
 }
 
 /// What a connection was handed.
@@ -96,8 +104,18 @@ pub struct Taken {
 pub struct Frame {
     /// The channel of a notification; `None` for an answer or a heartbeat.
     pub channel: Option<Arc<str>>,
-    /// The text.
+    /// The text; empty for bytes that are none.
     pub text: String,
+    /// How it lies in frames and on the wire.
+    pub form: Form,
+}
+
+impl Frame {
+    /// The server's bytes for it, in pieces with a pause between them.
+    #[must_use]
+    pub fn pieces(&self) -> (Vec<Vec<u8>>, Duration) {
+        outgoing::pieces(self.text.as_bytes(), &self.form)
+    }
 }
 
 /// How the exchange ended a connection.
@@ -117,10 +135,8 @@ impl Floor {
 
     /// A new websocket, by its number from 1.
     pub fn open(&mut self, now: Now) -> Result<u64, Refusal> {
-        match self.hub.guests.admits(HERE) {
-            true => Ok(self.hub.open(HERE, now)),
-            false => Err(Refusal::Status(429)),
-        }
+        self.hub.admit(HERE, Door::Websocket, now)?;
+        Ok(self.hub.open(HERE, now))
     }
 
     /// A text from a client; what it leads to is there to be taken at once.
@@ -135,12 +151,15 @@ impl Floor {
     }
 
     /// A request over HTTP, as `public/get_instruments` with its parameters: a status and a body.
-    pub fn ask(&mut self, method: &str, params: &Map<String, Value>, now: Now) -> (u16, String) {
-        if !self.hub.guests.admits(HERE) {
-            return (429, String::new());
-        }
+    pub fn ask(
+        &mut self,
+        method: &str,
+        params: &Map<String, Value>,
+        now: Now,
+    ) -> Result<(u16, String), Refusal> {
+        self.hub.admit(HERE, Door::Rest, now)?;
         let call = Call { method: method.to_owned(), params: params.clone() };
-        self.hub.ask(HERE, None, Ok(call), now)
+        Ok(self.hub.ask(HERE, None, Ok(call), now))
     }
 
     /// When [`step`](Floor::step) has something to do next; `None` when only a client can move it.
@@ -165,8 +184,9 @@ impl Floor {
         let waiting = self.hub.take(connection, usize::MAX);
         self.hub.sent(connection, true, now);
         let frames = waiting.into_iter().map(|outgoing| Frame {
-            channel: outgoing.channel,
+            channel: outgoing.channel().cloned(),
             text: outgoing.text.as_str().to_owned(),
+            form: outgoing.form,
         });
         let frames = frames.collect();
         let Some(ending) = self.hub.ending(connection) else {
@@ -185,7 +205,7 @@ impl Floor {
     }
 
     /// What happened since the last call: what each connection was handed, on which channel and
-    /// when, and what was subscribed and let go.
+    /// when, what was subscribed and let go, and what went wrong on purpose.
     pub fn truth(&mut self) -> Vec<Line> {
         self.hub.truth()
     }

@@ -123,6 +123,7 @@ where
         413 => "Content Too Large",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
         _ => "Error",
     };
     let connection = if keep_alive { "keep-alive" } else { "close" };

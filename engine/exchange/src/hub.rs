@@ -7,24 +7,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tungstenite::Utf8Bytes;
 
+use crate::channel::Channel;
 use crate::clock::Now;
 use crate::counts::Counters;
 use crate::desk::Desk;
 use crate::error::ExchangeError;
+use crate::faults::{Cut, Denial, Door, Trouble};
+use crate::floor::Refusal;
 use crate::limits::{Guests, Limits};
-use crate::market::{Event, Market};
-use crate::methods;
-use crate::outbox::{BACKLOG_BYTES_MAX, Outbox};
+use crate::market::Frames;
+use crate::mischief::Mischief;
+use crate::outgoing::{About, Outgoing};
 use crate::random::Random;
-use crate::replay::Replay;
 use crate::rpc::{self, Call, RpcError};
-use crate::session::{Ending, Outgoing, Session};
-use crate::topics::{Topic, Topics};
+use crate::session::Ending;
+use crate::topics::Topic;
 use crate::truth::{Line, Sent, What};
 use crate::venue::Venue;
-use crate::wire::{Era, Numbers, Order, Style, notification};
+use crate::wire::{self, Era, notification};
+
+mod seats;
+
+use seats::{Out, Seat, Seats, beat, hand, mark_busy, pass, play, spread, tell};
 
 /// Everything but the sockets.
 #[derive(Debug)]
@@ -35,25 +40,13 @@ pub(crate) struct Hub {
     seats: Seats,
     /// What happened and was not yet asked for; `None` where nobody asks.
     truth: Option<Vec<Line>>,
+    mischief: Mischief,
     pace: Pace,
     /// Decides which events are printed in an unusual way.
     whims: Random,
     connections: u64,
     /// When the venue moved last.
     moved: Now,
-}
-
-/// The backlog at which a replay waits.
-const CROWDED_BYTES: usize = BACKLOG_BYTES_MAX / 4;
-
-/// In the order of their numbers, so that the same seed does the same in the same order.
-type Seats = BTreeMap<u64, Seat>;
-
-#[derive(Debug)]
-struct Seat {
-    session: Session,
-    address: IpAddr,
-    outbox: Outbox,
 }
 
 /// Turns time into a number of events.
@@ -70,8 +63,8 @@ impl Hub {
     pub(crate) fn new(
         desk: Desk,
         limits: Limits,
-        rate: u32,
-        seed: u64,
+        mischief: Mischief,
+        (rate, seed): (u32, u64),
         truthful: bool,
         counters: Arc<Counters>,
         now: Now,
@@ -82,6 +75,7 @@ impl Hub {
             guests: Guests::new(limits),
             seats: BTreeMap::new(),
             truth: truthful.then(Vec::new),
+            mischief,
             pace: Pace { rate: rate.into(), started: now.monotonic, done: 0 },
             whims: Random::new(seed ^ 0x0b5e_55ed),
             connections: 0,
@@ -89,13 +83,32 @@ impl Hub {
         }
     }
 
-    /// Seats a guest, whom [`Guests::admits`] has let in.
+    /// Whether somebody may come in by a door.
+    pub(crate) fn admit(&mut self, address: IpAddr, door: Door, now: Now) -> Result<(), Refusal> {
+        let refusal = self.mischief.refuse(door, now);
+        self.note();
+        match refusal {
+            Some(Some(status)) => Err(Refusal::Status(status)),
+            Some(None) => Err(Refusal::HungUp),
+            // A request under way is a connection too.
+            None if !self.guests.admits(address) => Err(Refusal::Status(429)),
+            None => Ok(()),
+        }
+    }
+
+    /// Seats a guest who was admitted.
     pub(crate) fn open(&mut self, address: IpAddr, now: Now) -> u64 {
         self.guests.arrive(address, now.monotonic);
         self.connections += 1;
         let connection = self.connections;
-        let session = Session::new(connection, now.monotonic);
-        self.seats.insert(connection, Seat { session, address, outbox: Outbox::default() });
+        let shift = match &self.desk.venue {
+            Venue::Market(market) if market.frames == Frames::Shifted => {
+                Some(Duration::from_micros(self.desk.random.below(1_000_000)))
+            }
+            Venue::Market(_) | Venue::Replay(_) => None,
+        };
+        let seat = Seat::new(connection, address, shift, now.monotonic);
+        self.seats.insert(connection, seat);
         self.desk.note(connection, What::Open, now.utc_us, &[]);
         self.note();
         self.counters.opened();
@@ -108,12 +121,27 @@ impl Hub {
         if seat.outbox.ending().is_some() {
             return;
         }
-        let (id, call) = rpc::read(text);
+        let (id, mut call) = rpc::read(text);
         let method = call.as_ref().map(|call| call.method.as_str()).unwrap_or_default();
-        let paid = self.guests.pay(seat.address, method, now.monotonic);
+        let mut paid = self.guests.pay(seat.address, method, now.monotonic);
+        match self.mischief.request(connection, method, now) {
+            None => {}
+            Some(Denial::Spent) => paid = false,
+            Some(Denial::Error { code, message }) => call = Err(RpcError::ordered(code, message)),
+            Some(Denial::Partial { keep }) => {
+                let params = call.as_mut().ok().and_then(|call| call.params.get_mut("channels"));
+                if let Some(Value::Array(channels)) = params {
+                    self.mischief.omit(channels, keep);
+                }
+            }
+        }
         let call = if paid { call } else { Err(RpcError::too_many_requests()) };
         for outgoing in seat.session.receive(id, call, now, &mut self.desk) {
-            hand(seat, outgoing);
+            hand(seat, outgoing, &mut self.mischief, now);
+        }
+        if let Some(gathering) = &mut seat.gathering {
+            let reads = |topic: &Topic| topic.readers.iter().any(|it| it.connection == connection);
+            gathering.retain(|channel| self.desk.topics.get(channel).is_some_and(reads));
         }
         if !paid {
             seat.outbox.end(Ending::Spent);
@@ -138,7 +166,7 @@ impl Hub {
         let outcome = call.and_then(|call| match call.method.as_str() {
             "public/auth" => self.desk.authenticate(&call.params),
             private if private.starts_with("private/") => Err(RpcError::unauthorized()),
-            method => methods::call(&self.desk.venue, method, &call.params, us_in),
+            method => self.desk.call(method, &call.params, us_in),
         });
         let status = if outcome.is_ok() { 200 } else { 400 };
         let us_out = us_in + 20 + self.desk.random.below(200) as i64;
@@ -164,16 +192,22 @@ impl Hub {
             Venue::Replay(replay) => replay.deadline(),
         };
         let seats = self.seats.values().filter(|seat| seat.outbox.ending().is_none());
-        seats.filter_map(|seat| seat.session.deadline()).chain(venue).min()
+        let seats = seats.filter_map(Seat::deadline);
+        seats.chain(venue).chain(self.mischief.deadline(self.moved)).min()
     }
 
     /// Lets a connection do what its deadline was for.
     pub(crate) fn tick(&mut self, connection: u64, now: Now) {
         let Some(seat) = self.seats.get_mut(&connection) else { return };
         match seat.session.tick(now.monotonic) {
-            Ok(frames) => frames.into_iter().for_each(|outgoing| hand(seat, outgoing)),
+            Ok(frames) => {
+                for outgoing in frames {
+                    hand(seat, outgoing, &mut self.mischief, now);
+                }
+            }
             Err(ending) => seat.outbox.end(ending),
         }
+        self.note();
     }
 
     /// Every connection's number.
@@ -192,12 +226,18 @@ impl Hub {
 
     /// Up to `most` texts to write, to be settled with [`sent`](Hub::sent).
     pub(crate) fn take(&mut self, connection: u64, most: usize) -> Vec<Outgoing> {
-        self.seats.get_mut(&connection).map(|seat| seat.outbox.take(most)).unwrap_or_default()
+        let seat = self.seats.get_mut(&connection).filter(|seat| seat.stalled.is_none());
+        seat.map(|seat| seat.outbox.take(most)).unwrap_or_default()
     }
 
     /// Why a connection must end, if it must.
     pub(crate) fn ending(&self, connection: u64) -> Option<Ending> {
-        self.seats.get(&connection)?.outbox.ending().cloned()
+        let seat = self.seats.get(&connection)?;
+        // Whoever is stalled does not see the end either, unless the client itself went.
+        let seen = |ending: &&Ending| {
+            seat.stalled.is_none() || matches!(ending, Ending::Left | Ending::Stopping)
+        };
+        seat.outbox.ending().filter(seen).cloned()
     }
 
     /// Ends a connection from outside of the conversation.
@@ -220,36 +260,92 @@ impl Hub {
     /// Moves the venue to now and hands out what happened.
     pub(crate) fn step(&mut self, now: Now) -> Result<(), ExchangeError> {
         self.moved = now;
+        self.misbehave(now);
+        let mut out = Out { seats: &mut self.seats, mischief: &mut self.mischief, now };
         match &mut self.desk.venue {
             Venue::Market(market) => {
-                let now_ms = now.utc_us / 1000;
+                let (now_ms, topics) = (now.utc_us / 1000, &self.desk.topics);
                 for event in market.due(now_ms) {
-                    let topics = &self.desk.topics;
-                    tell(market, &event, topics, &mut self.seats, &mut self.whims);
+                    tell(market, &event, topics, &mut out, &mut self.whims);
                 }
                 for _ in 0..self.pace.due(now.monotonic) {
-                    let (event, topics) = (market.advance(now_ms), &self.desk.topics);
-                    tell(market, &event, topics, &mut self.seats, &mut self.whims);
+                    let event = market.advance(now_ms);
+                    tell(market, &event, topics, &mut out, &mut self.whims);
                 }
+                beat(market, topics, &mut out, &mut self.whims);
                 mark_busy(&mut self.seats, now.monotonic);
             }
             Venue::Replay(replay) => {
-                play(replay, &self.desk.topics, &mut self.seats, now.monotonic)?;
+                play(replay, &self.desk.topics, &mut out)?;
                 if replay.is_over() {
                     self.counters.finish();
                 }
             }
         }
+        self.note();
         Ok(())
+    }
+
+    /// What a fault does by itself: ends, stalls and troubles of the platform; and what it held up
+    /// until now goes out.
+    fn misbehave(&mut self, now: Now) {
+        for seat in self.seats.values_mut() {
+            if seat.stalled.is_some_and(|until| until <= now.monotonic) {
+                seat.stalled = None;
+                seat.outbox.stir();
+            }
+            for outgoing in seat.lane.due(now.monotonic) {
+                pass(seat, outgoing);
+            }
+        }
+        let connections = self.seated();
+        for (connection, cut) in self.mischief.cut(&connections, now) {
+            let Some(seat) = self.seats.get_mut(&connection) else { continue };
+            match cut {
+                Cut::Close { code, reason } => {
+                    seat.outbox.end(Ending::Ordered { code, reason });
+                }
+                Cut::Stall { length } => {
+                    let until = now.monotonic + length;
+                    seat.stalled = Some(seat.stalled.map_or(until, |known| known.max(until)));
+                }
+            }
+        }
+        for (trouble, active) in self.mischief.turns(now) {
+            let flag = wire::Value::Bool(active);
+            let data = match &trouble {
+                Trouble::Maintenance => {
+                    self.desk.maintenance = active;
+                    vec![("maintenance", flag)]
+                }
+                Trouble::Locked { index } => {
+                    match active {
+                        true => self.desk.locked.insert(index.clone()),
+                        false => self.desk.locked.remove(index),
+                    };
+                    vec![("price_index", wire::Value::Text(index)), ("locked", flag)]
+                }
+            };
+            let Some(topic) = self.desk.topics.get(Channel::Platform) else { continue };
+            let style = Era::Modern.style();
+            let text = notification(&topic.name, wire::Value::Object(data), style).into();
+            let mut out = Out { seats: &mut self.seats, mischief: &mut self.mischief, now };
+            spread(topic, &text, &mut out);
+        }
     }
 
     /// What was taken is on its way; `certain` where the socket took it whole.
     pub(crate) fn sent(&mut self, connection: u64, certain: bool, now: Now) {
         let Some(seat) = self.seats.get_mut(&connection) else { return };
         for outgoing in seat.outbox.settle() {
-            self.counters.sent(outgoing.channel.as_deref());
+            // The truth knows of garbage as the fault that it is.
+            if outgoing.about == About::Garbage {
+                continue;
+            }
+            let channel = outgoing.channel().map(AsRef::as_ref);
+            self.counters.sent(channel);
             let Some(truth) = &mut self.truth else { continue };
-            let channel = outgoing.channel.as_deref().unwrap_or_default().to_owned();
+            let channel = channel.unwrap_or_default().to_owned();
             let frame = outgoing.text.as_str().to_owned();
             let sent_at = now.utc_us;
             truth.push(Line::Sent(Sent { sent_at, connection, channel, frame, certain }));
@@ -264,11 +360,13 @@ impl Hub {
     /// Hands a text to a connection from outside of the venue.
     #[cfg(test)]
     pub(crate) fn hand_to(&mut self, connection: u64, outgoing: &Outgoing) {
-        self.seats.get_mut(&connection).into_iter().for_each(|seat| hand(seat, outgoing.clone()));
+        let seat = self.seats.get_mut(&connection);
+        seat.into_iter().for_each(|seat| pass(seat, outgoing.clone()));
     }
 
     fn note(&mut self) {
         let lines = self.desk.notes.drain(..).map(Line::Event);
+        let lines = lines.chain(self.mischief.notes.drain(..).map(Line::Fault));
         match &mut self.truth {
             Some(truth) => truth.extend(lines),
             None => lines.for_each(drop),
@@ -289,78 +387,5 @@ impl Pace {
     fn deadline(&self) -> Option<Duration> {
         let micros = ((self.done + 1) * 1_000_000).div_ceil(self.rate.max(1));
         (self.rate > 0).then(|| self.started + Duration::from_micros(micros))
-    }
-}
-
-/// The one door to a connection: what may go wrong on purpose goes wrong here.
-fn hand(seat: &mut Seat, outgoing: Outgoing) {
-    seat.outbox.push(outgoing);
-}
-
-/// One event of the market, printed once for each era that has a listener.
-fn tell(market: &Market, event: &Event, topics: &Topics, seats: &mut Seats, whims: &mut Random) {
-    let (numbers, order) = (whims.once_in(8), whims.once_in(64).then(|| whims.bits()));
-    if topics.is_empty() {
-        return;
-    }
-    for channel in market.channels_of(event) {
-        let Some(topic) = topics.get(channel) else { continue };
-        for era in Era::ALL {
-            if topic.readers.iter().all(|reader| reader.era != era) {
-                continue;
-            }
-            let Some(data) = market.data(event, channel) else { continue };
-            let usual = era.style();
-            let style = Style {
-                numbers: match usual.numbers {
-                    Numbers::Short if numbers => Numbers::Whole,
-                    usual => usual,
-                },
-                order: order.map_or(usual.order, Order::Shuffled),
-            };
-            let text = notification(&topic.name, data, style).into();
-            spread(topic, Some(era), &text, seats);
-        }
-    }
-}
-
-/// Every frame of the recording that is due, verbatim. A market does not wait for its readers, but
-/// a recording that is played faster than they read does.
-fn play(
-    replay: &mut Replay,
-    topics: &Topics,
-    seats: &mut Seats,
-    now: Duration,
-) -> Result<(), ExchangeError> {
-    let mut played = false;
-    let crowded = |seats: &Seats| seats.values().any(|seat| seat.outbox.bytes() > CROWDED_BYTES);
-    while !crowded(seats)
-        && let Some((channel, frame)) = replay.due(now)?
-    {
-        if let Some(topic) = topics.get(channel) {
-            spread(topic, None, &frame.into(), seats);
-            played = true;
-        }
-    }
-    if played {
-        mark_busy(seats, now);
-    }
-    Ok(())
-}
-
-fn spread(topic: &Topic, era: Option<Era>, text: &Utf8Bytes, seats: &mut Seats) {
-    for reader in &topic.readers {
-        if era.is_none_or(|era| era == reader.era)
-            && let Some(seat) = seats.get_mut(&reader.connection)
-        {
-            let channel = Some(Arc::clone(&topic.name));
-            hand(seat, Outgoing { channel, text: text.clone() });
-        }
-    }
-}
-
-fn mark_busy(seats: &mut Seats, now: Duration) {
-    for seat in seats.values_mut().filter(|seat| seat.session.is_listening()) {
-        seat.session.told = now;
     }
 }

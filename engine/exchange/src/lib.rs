@@ -13,18 +13,24 @@ mod connection;
 mod counts;
 mod desk;
 mod error;
+mod faults;
 mod floor;
+mod garbage;
 mod heartbeat;
 mod house;
 mod http;
 mod hub;
+mod lane;
 mod limits;
 mod listing;
 mod market;
 mod methods;
+mod mischief;
 mod name;
 mod oracle;
 mod outbox;
+mod outgoing;
+mod phase;
 mod random;
 mod recording;
 mod replay;
@@ -48,10 +54,12 @@ pub use clock::{Clock, Now};
 pub use counts::Counts;
 pub use desk::Credentials;
 pub use error::ExchangeError;
+pub use faults::{Faults, FaultsError};
 pub use floor::{Farewell, Floor, Frame, Refusal, Setup, Taken};
 pub use limits::Limits;
-pub use market::MarketConfig;
+pub use market::{Expiry, Frames, MarketConfig};
 pub use oracle::{Book, Instrument, Oracle, State, Trade};
+pub use outgoing::Form;
 pub use replay::ReplayConfig;
 pub use server::TlsIdentity;
 
@@ -74,6 +82,26 @@ pub struct Config {
     pub truth: Option<PathBuf>,
     /// The one account; without it nobody can authenticate.
     pub credentials: Option<Credentials>,
+    /// What one address may do.
+    pub limits: Limits,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+}
+
+impl Default for Config {
+    /// A market on any free port of the loopback interface, on the machine's clock.
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            source: Source::Market(MarketConfig::default()),
+            clock: Clock::system(),
+            truth: None,
+            credentials: None,
+            limits: Limits::default(),
+            faults: Faults::default(),
+        }
+    }
 }
 
 /// Where the data comes from.
@@ -96,16 +124,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// Reads the recording or makes the market, binds, and serves from a thread of its own;
-    /// returns when it listens. The limits are the published ones.
+    /// returns when it listens.
     pub fn start(config: Config) -> Result<Exchange, ExchangeError> {
-        Exchange::start_limited(config, Limits::default())
-    }
-
-    /// As [`start`](Exchange::start), under other limits.
-    pub fn start_limited(config: Config, limits: Limits) -> Result<Exchange, ExchangeError> {
         let tls = config.tls.as_ref().map(TlsIdentity::acceptor).transpose()?;
         let (clock, counters) = (config.clock, Arc::new(Counters::default()));
-        let setup = Setup { source: config.source, limits, credentials: config.credentials };
+        let (source, limits, credentials) = (config.source, config.limits, config.credentials);
+        let setup = Setup { source, limits, faults: config.faults, credentials };
         let truthful = config.truth.is_some();
         let hub = setup.hub(truthful, Arc::clone(&counters), clock.now())?;
         let truth = config.truth.as_deref().map(TruthLog::create).transpose()?;

@@ -36,12 +36,40 @@ pub struct MarketConfig {
     pub rate: u32,
     /// `BTC`, `ETH` or both.
     pub currencies: Vec<String>,
+    /// What two connections see of one channel.
+    pub frames: Frames,
+    /// What 08:00 UTC looks like.
+    pub expiry: Expiry,
+    /// Options that are listed in a day beside those of 08:00, a call and a put at a time.
+    pub strikes: u32,
+}
+
+/// What two connections see of one channel that speaks at most once in 100 ms or a second; nothing
+/// says which it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Frames {
+    /// The same frames, one for each event.
+    #[default]
+    Identical,
+    /// Each connection gathers for the interval, from a moment of its own.
+    Shifted,
+}
+
+/// The order of states at 08:00 UTC; nothing says which it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// What expires is in settlement for a moment, then delivered; what lives stays open.
+    #[default]
+    Settlement,
+    /// What expires is delivered at once; what lives is in settlement for a moment, then open.
+    Delivery,
 }
 
 impl Default for MarketConfig {
     fn default() -> MarketConfig {
         let currencies = CURRENCIES.map(str::to_owned).to_vec();
-        MarketConfig { seed: 1, options: 1548, rate: 0, currencies }
+        let (frames, expiry) = (Frames::default(), Expiry::default());
+        MarketConfig { seed: 1, options: 1548, rate: 0, currencies, frames, expiry, strikes: 0 }
     }
 }
 
@@ -119,6 +147,10 @@ pub(crate) struct Market {
     /// What the days bring, by time and then in the order in which it was foreseen.
     calendar: BTreeMap<(i64, u64), Due>,
     expected: u64,
+    pub(crate) frames: Frames,
+    expiry: Expiry,
+    /// The time between two strikes, ms.
+    strikes_ms: i64,
 }
 
 impl Market {
@@ -167,10 +199,16 @@ impl Market {
             again: None,
             calendar: BTreeMap::new(),
             expected: 0,
+            frames: config.frames,
+            expiry: config.expiry,
+            strikes_ms: 2 * 86_400_000 / i64::from(config.strikes.max(1)),
         };
         market.expect(next_eight_ms(now_ms), Due::Expiry);
         market.expect(now_ms, Due::Platform);
         market.expect(now_ms + eight::SILENCE_MS.0, Due::Silence);
+        if config.strikes > 0 {
+            market.expect(now_ms + market.strikes_ms, Due::Strike);
+        }
         for id in 0..market.instruments.len() as InstrumentId {
             market.quote(id);
         }
@@ -252,8 +290,12 @@ impl Market {
     }
 
     fn quote(&mut self, instrument: InstrumentId) -> Event {
+        // Seen on the wire: a ticker that is older than the book's change before it.
+        let lag_ms = if self.random.once_in(8) { 1 + self.random.below(40) as i64 } else { 0 };
         let it = &mut self.instruments[instrument as usize];
-        it.requote(&self.coins[usize::from(it.currency)], self.now_ms, &mut self.random);
+        let last_ms = it.ticker.as_ref().map_or(i64::MIN, |ticker| ticker.timestamp_ms);
+        let told_ms = last_ms.max(self.now_ms - lag_ms);
+        it.requote(&self.coins[usize::from(it.currency)], told_ms, &mut self.random);
         let book = it.book.told(&mut self.change_id, &mut self.random);
         let slow_ms = &mut self.slow_ms[instrument as usize];
         let slow = self.now_ms >= slow_ms.saturating_add(1000);
@@ -295,7 +337,7 @@ impl Market {
             let it = &mut self.instruments[instrument as usize];
             let wanted = if burst { 1 } else { 1 + self.random.below(120) as i64 };
             let Some((ticks, lots)) = it.book.take(side, wanted) else { break };
-            trades.push(self.fill(instrument, buy, ticks, lots));
+            trades.push(self.trade_once(instrument, buy, ticks, lots));
         }
         if trades.is_empty() {
             return self.quote(instrument);
@@ -305,7 +347,7 @@ impl Market {
         Event::Trades { instrument, trades, book }
     }
 
-    fn fill(&mut self, instrument: InstrumentId, buy: bool, ticks: i64, lots: i64) -> Trade {
+    fn trade_once(&mut self, instrument: InstrumentId, buy: bool, ticks: i64, lots: i64) -> Trade {
         let (random, now_ms) = (&mut self.random, self.now_ms);
         let it = &mut self.instruments[instrument as usize];
         let coin = &mut self.coins[usize::from(it.currency)];

@@ -8,7 +8,7 @@ use crate::channel::{Channel, InstrumentId, Interval};
 use crate::market::Market;
 use crate::market::tape::Wanted;
 use crate::name::day_of;
-use crate::rpc::{RpcError, VERSION};
+use crate::rpc::RpcError;
 use crate::venue::Venue;
 use crate::wire::{self, Era, write_value};
 
@@ -29,9 +29,7 @@ pub(crate) fn call(
 ) -> Result<Value, RpcError> {
     let now_ms = now_us / 1000;
     match method {
-        "public/test" | "public/hello" => Ok(json!({"version": VERSION})),
         "public/get_time" => Ok(json!(now_ms)),
-        "public/status" => Ok(json!({"locked": "false", "locked_indices": []})),
         "public/get_currencies" => Ok(currencies(venue, now_ms)),
         "public/get_instruments" => instruments(venue, params, now_ms),
         "public/get_instrument" => instrument(venue, params, now_ms),

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::session::{Ending, Outgoing};
+use crate::outgoing::Outgoing;
+use crate::session::Ending;
 
 /// The largest backlog in bytes before a connection is too slow.
 pub(crate) const BACKLOG_BYTES_MAX: usize = 8 << 20;
@@ -72,6 +73,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// Makes whoever writes look again.
+    pub(crate) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
     /// Whether something has come since the last call.
     pub(crate) fn stirred(&mut self) -> bool {
         std::mem::take(&mut self.stirred)
@@ -87,21 +93,21 @@ mod tests {
         let mut outbox = Outbox::default();
         let text = "x".repeat(1 << 20);
         for _ in 0..8 {
-            outbox.push(Outgoing { channel: None, text: text.clone().into() });
+            outbox.push(Outgoing::heartbeat(text.clone()));
         }
         let taken = outbox.take(3);
         assert_eq!(taken.len(), 3);
         assert_eq!(outbox.settle().len(), 3);
         assert!(outbox.settle().is_empty());
         for _ in 0..3 {
-            outbox.push(Outgoing { channel: None, text: text.clone().into() });
+            outbox.push(Outgoing::heartbeat(text.clone()));
         }
         assert_eq!(outbox.ending(), None);
         assert_eq!([outbox.stirred(), outbox.stirred()], [true, false]);
-        outbox.push(Outgoing { channel: None, text: "x".into() });
+        outbox.push(Outgoing::heartbeat("x".to_owned()));
         assert_eq!(outbox.ending(), Some(&Ending::Slow));
         assert!(outbox.take(100).is_empty());
-        outbox.push(Outgoing { channel: None, text: "x".into() });
+        outbox.push(Outgoing::heartbeat("x".to_owned()));
         assert!(outbox.take(100).is_empty(), "nothing comes after the end");
     }
 }

@@ -1,5 +1,7 @@
 //! JSON-RPC as the exchange speaks it: requests in, answers and errors out.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 /// The version that `public/test` and `public/hello` answer.
@@ -19,13 +21,22 @@ pub(crate) struct Call {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RpcError {
     pub(crate) code: i64,
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
     pub(crate) data: Option<Value>,
 }
 
 impl RpcError {
     fn new(code: i64, message: &'static str, data: Option<Value>) -> RpcError {
-        RpcError { code, message, data }
+        RpcError { code, message: message.into(), data }
+    }
+
+    /// Any error, as a fault wants it.
+    pub(crate) fn ordered(code: i64, message: String) -> RpcError {
+        RpcError { code, message: message.into(), data: None }
+    }
+
+    pub(crate) fn maintenance() -> RpcError {
+        RpcError::new(11051, "system_maintenance", None)
     }
 
     pub(crate) fn too_large() -> RpcError {

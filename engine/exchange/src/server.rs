@@ -22,8 +22,11 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::connection;
 use crate::error::ExchangeError;
+use crate::faults::Door;
+use crate::floor::Refusal;
 use crate::house::Shared;
 use crate::http::{self, HttpError, HttpRequest};
+use crate::hub::Hub;
 use crate::rpc::{self, Call, RpcError};
 
 /// How often the venue moves.
@@ -137,17 +140,24 @@ where
         loop {
             match http::read(&mut stream, &mut buffer).await {
                 Ok(request) if request.path == "/ws/api/v2" => {
-                    let admitted = house.act(|hub, _| hub.guests.admits(address));
+                    let enter = |hub: &mut Hub, now| hub.admit(address, Door::Websocket, now);
                     let (status, text) = match request.websocket_key {
-                        Some(key) if admitted => return Some(key),
-                        Some(_) => (429, CROWDED),
                         None => (400, "this path speaks websocket only\n"),
+                        Some(key) => match house.act(enter) {
+                            Ok(()) => return Some(key),
+                            Err(Refusal::Status(status)) => (status, REFUSED),
+                            Err(Refusal::HungUp) => return None,
+                        },
                     };
                     let _ = http::respond(&mut stream, status, TEXT, text, false).await;
                     return None;
                 }
                 Ok(request) => {
-                    let (status, kind, body) = answer(&request, address, &house);
+                    let (status, kind, body) = match answer(&request, address, &house) {
+                        Ok(answer) => answer,
+                        Err(Refusal::Status(status)) => (status, TEXT, REFUSED.to_owned()),
+                        Err(Refusal::HungUp) => return None,
+                    };
                     house.act(|hub, _| hub.counters.requested());
                     let keep = request.keep_alive && status != 429;
                     let sent = http::respond(&mut stream, status, kind, &body, keep).await;
@@ -191,29 +201,29 @@ async fn switch<S: AsyncWrite + Unpin>(stream: &mut S, key: &str) -> io::Result<
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-const CROWDED: &str = "too many connections from this address\n";
+const REFUSED: &str = "not now, or too many connections from this address\n";
+
+type Answer = (u16, &'static str, String);
 
 /// Status, kind and body of the answer to a plain request.
-fn answer(request: &HttpRequest, address: IpAddr, house: &Shared) -> (u16, &'static str, String) {
+fn answer(request: &HttpRequest, address: IpAddr, house: &Shared) -> Result<Answer, Refusal> {
     if request.path == "/channels" {
         let channels = house.act(|hub, _| {
             // A raw channel can only be sent where somebody can authenticate.
             let raw = hub.desk.credentials.is_some();
             hub.desk.venue.channels(raw)
         });
-        return (200, TEXT, channels.join("\n") + "\n");
+        return Ok((200, TEXT, channels.join("\n") + "\n"));
     }
     let Some(method) = request.path.strip_prefix("/api/v2") else {
-        return (404, TEXT, "there is /ws/api/v2, /api/v2/public/… and /channels\n".to_owned());
+        let paths = "there is /ws/api/v2, /api/v2/public/… and /channels\n";
+        return Ok((404, TEXT, paths.to_owned()));
     };
     house.act(|hub, now| {
-        // A request under way is a connection too.
-        if !hub.guests.admits(address) {
-            return (429, TEXT, CROWDED.to_owned());
-        }
+        hub.admit(address, Door::Rest, now)?;
         let (id, call) = read(method.trim_start_matches('/'), request);
         let (status, body) = hub.ask(address, id, call, now);
-        (status, JSON, body)
+        Ok((status, JSON, body))
     })
 }
 

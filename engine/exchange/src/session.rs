@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tungstenite::Utf8Bytes;
 
 use crate::channel::Channel;
 use crate::clock::Now;
 use crate::desk::Desk;
 use crate::heartbeat::{Beat, Heartbeat};
-use crate::methods;
+use crate::outgoing::Outgoing;
 use crate::rpc::{self, Call, RpcError};
 use crate::topics::Reader;
 use crate::truth::What;
@@ -19,13 +18,6 @@ use crate::wire::{Era, notification};
 
 /// A socket that neither sent nor subscribed anything is dropped after this.
 const IDLE_MAX: Duration = Duration::from_millis(60_500);
-
-/// One text for a connection, and the channel that it belongs to.
-#[derive(Debug, Clone)]
-pub(crate) struct Outgoing {
-    pub(crate) channel: Option<Arc<str>>,
-    pub(crate) text: Utf8Bytes,
-}
 
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +30,8 @@ pub(crate) enum Ending {
     Slow,
     /// `too_many_requests`.
     Spent,
+    /// A fault: this close frame, or none.
+    Ordered { code: Option<u16>, reason: String },
     /// The exchange stops.
     Stopping,
     /// The client left.
@@ -48,7 +42,7 @@ impl Ending {
     /// Whether what waits still goes out.
     pub(crate) fn lets_finish(&self) -> bool {
         match self {
-            Ending::Spent | Ending::Stopping => true,
+            Ending::Spent | Ending::Stopping | Ending::Ordered { .. } => true,
             Ending::Heartbeat | Ending::Idle | Ending::Slow | Ending::Left => false,
         }
     }
@@ -62,6 +56,7 @@ impl Ending {
             // The reasons are documented, their codes are not.
             Ending::Slow => Some((4000, "connection_too_slow")),
             Ending::Spent => Some((4000, "too_many_requests")),
+            Ending::Ordered { code, reason } => code.map(|code| (code, reason.as_str())),
             Ending::Stopping => Some((1001, "")),
         }
     }
@@ -103,10 +98,11 @@ impl Session {
     ) -> Vec<Outgoing> {
         self.heard = now.monotonic;
         let mut first = Vec::new();
+        let method = call.as_ref().map(|call| call.method.clone()).unwrap_or_default();
         let outcome = call.and_then(|call| self.call(&call, now, desk, &mut first));
         let us_out = now.utc_us + 20 + desk.random.below(200) as i64;
         let answer = rpc::answer(id, outcome, now.utc_us, us_out, false);
-        first.insert(0, Outgoing { channel: None, text: answer.into() });
+        first.insert(0, Outgoing::answer(&method, answer));
         first
     }
 
@@ -162,9 +158,9 @@ impl Session {
                 if let Some(heartbeat) = &mut self.heartbeat {
                     heartbeat.answered();
                 }
-                methods::call(&desk.venue, method, params, now.utc_us)
+                desk.call(method, params, now.utc_us)
             }
-            "public/subscribe" => self.subscribe(params, now, desk, first),
+            "public/subscribe" if !desk.maintenance => self.subscribe(params, now, desk, first),
             "public/unsubscribe" => self.unsubscribe(params, now, desk),
             "public/unsubscribe_all" => Ok(self.unsubscribe_all(now, desk)),
             "public/set_heartbeat" => self.set_heartbeat(params, now),
@@ -183,7 +179,7 @@ impl Session {
             "private/subscribe" => self.subscribe(params, now, desk, first),
             "private/unsubscribe" => self.unsubscribe(params, now, desk),
             "private/unsubscribe_all" => Ok(self.unsubscribe_all(now, desk)),
-            _ => methods::call(&desk.venue, method, params, now.utc_us),
+            _ => desk.call(method, params, now.utc_us),
         }
     }
 
@@ -229,7 +225,7 @@ impl Session {
     fn first_of(&self, name: &Arc<str>, channel: Channel, desk: &mut Desk) -> Vec<Outgoing> {
         let Some(data) = desk.state(channel) else { return Vec::new() };
         let text = notification(name, data, self.reader.era.style()).into();
-        let one = Outgoing { channel: Some(Arc::clone(name)), text };
+        let one = Outgoing::notification(name, text);
         match channel {
             Channel::Ticker(..) if desk.random.once_in(8) => vec![one.clone(), one],
             _ => vec![one],
@@ -282,7 +278,7 @@ fn channels(params: &Map<String, Value>) -> Result<Vec<&str>, RpcError> {
 /// The keys stand as the servers send them.
 fn beat(kind: &str) -> Outgoing {
     let text = format!(r#"{{"params":{{"type":"{kind}"}},"method":"heartbeat","jsonrpc":"2.0"}}"#);
-    Outgoing { channel: None, text: text.into() }
+    Outgoing::heartbeat(text)
 }
 
 #[cfg(test)]

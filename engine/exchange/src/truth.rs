@@ -1,8 +1,9 @@
 //! The truth log: what the exchange really sent, to compare with what a client stored.
 //!
-//! JSON lines: a frame once it was written to the socket, and an event for each connection opened
-//! or closed and each set of channels subscribed or let go. A frame whose write was cut short by
-//! the connection's end may or may not have arrived: it is `"certain":false`.
+//! JSON lines: a frame once it was written to the socket, an event for each connection opened or
+//! closed and each set of channels subscribed or let go, and each fault that struck. A frame whose
+//! write was cut short by the connection's end may or may not have arrived: it is
+//! `"certain":false`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -20,6 +21,8 @@ pub enum Line {
     Sent(Sent),
     /// Something that happened to a connection.
     Event(Event),
+    /// Something that went wrong on purpose.
+    Fault(Fault),
 }
 
 /// A frame that was sent.
@@ -49,6 +52,23 @@ pub struct Event {
     pub at: i64,
     /// The channels that were acknowledged or let go.
     pub channels: Vec<String>,
+}
+
+/// Something that went wrong on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The faults file's word: `drop`, `delay`, `close`, …
+    pub fault: String,
+    /// The line at which the rule begins in the faults file.
+    pub rule: usize,
+    /// µs since 1970 on the exchange's clock.
+    pub at: i64,
+    /// The connection's number; 0 for one that was not let in.
+    pub connection: u64,
+    /// The channel of a message, or the method of an answer or request.
+    pub about: String,
+    /// The message as it was meant; of a gap what is missing.
+    pub text: String,
 }
 
 /// The kinds of events.
@@ -139,7 +159,14 @@ mod tests {
         };
         let channels = vec!["a".to_owned()];
         let event = Event { event: What::Subscribed, connection: 1, at: 4, channels };
-        let lines = [Line::Event(event), Line::Sent(sent(true)), Line::Sent(sent(false))];
+        let (fault, text) = ("drop".to_owned(), "{}".to_owned());
+        let fault = Fault { fault, rule: 3, at: 6, connection: 1, about: "a".into(), text };
+        let lines = [
+            Line::Event(event),
+            Line::Sent(sent(true)),
+            Line::Sent(sent(false)),
+            Line::Fault(fault),
+        ];
         let mut log = TruthLog::create(&path).unwrap();
         lines.iter().for_each(|line| log.write(line).unwrap());
         log.flush().unwrap();

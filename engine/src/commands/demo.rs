@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use exchange::{Clock, Exchange, MarketConfig, Source};
+use exchange::{Exchange, MarketConfig, Source};
 use tapedeck::config::Config;
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::recorder::{Channels, Recorder, Wishes};
@@ -43,12 +43,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let market =
         MarketConfig { seed: flags.seed, options: flags.options, ..MarketConfig::default() };
     let exchange = Exchange::start(exchange::Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        tls: None,
         source: Source::Market(market),
-        clock: Clock::system(),
-        truth: None,
-        credentials: None,
+        ..exchange::Config::default()
     })
     .map_err(|error| usage(&error))?;
     config.exchange.url = format!("ws://{}/ws/api/v2", exchange.address());

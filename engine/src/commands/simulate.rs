@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use exchange::{Clock, Config, Credentials, Exchange, Limits, MarketConfig, ReplayConfig, Source};
+use clap::{Args, ValueEnum};
+use exchange::{
+    Clock, Config, Credentials, Exchange, Faults, Limits, MarketConfig, ReplayConfig, Source,
+};
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::stop::Stop;
 
@@ -31,6 +33,15 @@ pub(crate) struct Flags {
     /// Replay a recording (a .jsonl or .jsonl.zst file, or a folder of them) instead of a market.
     #[arg(long, value_name = "PATH")]
     replay: Option<PathBuf>,
+    /// What two connections see of one channel: the same frames, or each its own pieces.
+    #[arg(long, value_enum, value_name = "KIND", default_value = "identical")]
+    frames: Frames,
+    /// What 08:00 UTC looks like: what expires is in settlement first, or delivered at once.
+    #[arg(long, value_enum, value_name = "ORDER", default_value = "settlement")]
+    expiry: Expiry,
+    /// Options listed in a day beside those of 08:00 UTC.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    strikes: u32,
     /// How fast exchange time runs.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     speed: f64,
@@ -43,6 +54,9 @@ pub(crate) struct Flags {
     /// Let everybody ask as often as they like.
     #[arg(long)]
     no_credits: bool,
+    /// Let go wrong what this file lists; docs/exchange.md says what that can be.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     /// Write everything that was sent to this file: the truth that a recording is compared with.
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
@@ -55,6 +69,20 @@ pub(crate) struct Flags {
     /// End after this time.
     #[arg(long = "for", value_name = "DURATION", value_parser = tapedeck::duration::parse)]
     length: Option<Duration>,
+}
+
+/// What two connections see of one channel.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Frames {
+    Identical,
+    Shifted,
+}
+
+/// The order of states at 08:00 UTC.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Expiry {
+    Settlement,
+    Delivery,
 }
 
 /// Serves until the time is over or a signal comes.
@@ -80,6 +108,15 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
             seed: flags.seed,
             options: flags.options,
             rate: flags.rate,
+            frames: match flags.frames {
+                Frames::Identical => exchange::Frames::Identical,
+                Frames::Shifted => exchange::Frames::Shifted,
+            },
+            expiry: match flags.expiry {
+                Expiry::Settlement => exchange::Expiry::Settlement,
+                Expiry::Delivery => exchange::Expiry::Delivery,
+            },
+            strikes: flags.strikes,
             ..MarketConfig::default()
         }),
     };
@@ -91,9 +128,10 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         clock,
         truth: flags.truth,
         credentials: account(),
+        limits: Limits { connections_max: flags.connections, credits: !flags.no_credits },
+        faults: flags.faults.as_ref().map(faults).transpose()?.unwrap_or_default(),
     };
-    let limits = Limits { connections_max: flags.connections, credits: !flags.no_credits };
-    let exchange = Exchange::start_limited(config, limits).map_err(|error| usage(&error))?;
+    let exchange = Exchange::start(config).map_err(|error| usage(&error))?;
     println!("listening on {scheme}://{}/ws/api/v2", exchange.address());
     let started = std::time::Instant::now();
     while !stop.raised() && flags.length.is_none_or(|length| started.elapsed() < length) {
@@ -113,6 +151,14 @@ fn account() -> Option<Credentials> {
     Some(Credentials {
         client_id: std::env::var("DERIBIT_CLIENT_ID").ok()?,
         client_secret: std::env::var("DERIBIT_CLIENT_SECRET").ok()?,
+    })
+}
+
+fn faults(path: &PathBuf) -> Result<Faults, Failure> {
+    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    Faults::parse(&text).map_err(|error| {
+        let place = path.display();
+        Failure::new(FailureKind::Usage, format_args!("the faults file {place}, {error}"))
     })
 }
 

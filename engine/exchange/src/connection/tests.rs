@@ -12,11 +12,13 @@ use super::*;
 use crate::clock::Clock;
 use crate::counts::Counters;
 use crate::desk::Desk;
+use crate::faults::Faults;
 use crate::house::House;
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::market::{Market, MarketConfig};
-use crate::session::Outgoing;
+use crate::mischief::Mischief;
+use crate::outgoing::Outgoing;
 use crate::venue::Venue;
 
 type Client = WebSocketStream<DuplexStream>;
@@ -28,7 +30,10 @@ async fn with_client<F: Future<Output = ()>>(room: usize, act: impl FnOnce(Clien
     let desk = Desk::new(Venue::Market(Box::new(market)), 1, None);
     let clock = Clock::from_fn(Arc::new(|| 1_789_344_931_549_000));
     let counters = Arc::new(Counters::default());
-    let hub = Hub::new(desk, Limits::default(), 0, 1, false, counters, clock.now());
+    let hub = {
+        let mischief = Mischief::new(Faults::default(), 1, clock.now());
+        Hub::new(desk, Limits::default(), mischief, (0, 1), false, counters, clock.now())
+    };
     let house = House::new(hub, clock, None);
     let (ours, theirs) = duplex(room);
     let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
@@ -103,7 +108,7 @@ async fn a_slow_reader_is_told_so_and_closed() {
         say(&mut client, "public/subscribe", &json!({"channels": ["quote.BTC-PERPETUAL"]})).await;
         hear(&mut client).await;
         let text = "x".repeat(1 << 16);
-        let outgoing = Outgoing { channel: None, text: text.into() };
+        let outgoing = Outgoing::heartbeat(text);
         for _ in 0..200 {
             house.act(|hub, _| hub.hand_to(1, &outgoing));
             tokio::task::yield_now().await;

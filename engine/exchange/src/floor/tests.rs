@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
+use crate::market::Frames;
 use crate::oracle::{Book, State};
 use crate::truth::What;
 
@@ -16,7 +17,10 @@ fn at(elapsed: Duration) -> Now {
 }
 
 fn floor(seed: u64) -> Floor {
-    let config = MarketConfig { seed, options: 40, ..MarketConfig::default() };
+    floor_with(MarketConfig { seed, options: 40, ..MarketConfig::default() })
+}
+
+fn floor_with(config: MarketConfig) -> Floor {
     let setup = Setup { source: Source::Market(config), ..Setup::default() };
     Floor::new(setup, at(Duration::ZERO)).unwrap()
 }
@@ -152,7 +156,7 @@ fn what_was_handed_out_rebuilds_what_is() {
     assert_eq!(opened.count(), 1);
     let sent = truth.iter().filter_map(|line| match line {
         Line::Sent(sent) => Some(sent),
-        Line::Event(_) => None,
+        Line::Event(_) | Line::Fault(_) => None,
     });
     assert!(sent.clone().count() > 300);
     assert!(sent.clone().all(|it| it.certain && it.sent_at >= START_US));
@@ -167,7 +171,7 @@ fn connections_end_as_over_a_socket() {
         assert_eq!(floor.open(now), Ok(connection));
     }
     assert_eq!(floor.open(now), Err(Refusal::Status(429)));
-    assert_eq!(floor.ask("public/get_time", &Map::new(), now).0, 429);
+    assert_eq!(floor.ask("public/get_time", &Map::new(), now), Err(Refusal::Status(429)));
     floor.hang_up(1, now);
     let heartbeat = json!({"id": 1, "method": "public/set_heartbeat", "params": {"interval": 10}});
     floor.receive(2, &heartbeat.to_string(), now);
@@ -188,7 +192,75 @@ fn connections_end_as_over_a_socket() {
     assert!(ended.values().all(|ending| *ending == idle), "{ended:?}");
     assert!(floor.connections().is_empty());
     let params = json!({"currency": "BTC", "kind": "option"});
-    let (status, body) = floor.ask("public/get_instruments", params.as_object().unwrap(), later);
+    let (status, body) =
+        floor.ask("public/get_instruments", params.as_object().unwrap(), later).unwrap();
     let body: Value = serde_json::from_str(&body).unwrap();
     assert!(status == 200 && body["result"].as_array().unwrap().len() > 10);
+}
+
+/// What two connections that listen to the same are handed in a while: their frames.
+fn two(frames: Frames) -> (Floor, [Vec<Value>; 2]) {
+    let config = MarketConfig { seed: 8, options: 40, frames, ..MarketConfig::default() };
+    let mut floor = floor_with(config);
+    // The first and the third meet servers of one era.
+    let connections = [1, 2, 3].map(|_| floor.open(at(Duration::ZERO)).unwrap());
+    let mut channels = everything(&floor);
+    channels.retain(|name| !name.starts_with("instrument"));
+    for connection in [connections[0], connections[2]] {
+        subscribe(&mut floor, connection, &channels, at(Duration::ZERO));
+    }
+    let mut heard = [Vec::new(), Vec::new()];
+    let mut now = Duration::ZERO;
+    while now < Duration::from_secs(22) {
+        now += Duration::from_millis(10);
+        floor.step(at(now)).unwrap();
+        for (connection, heard) in [connections[0], connections[2]].into_iter().zip(&mut heard) {
+            let frames = floor.take(connection, at(now)).frames.into_iter();
+            let frames = frames.filter(|frame| frame.channel.is_some());
+            heard.extend(frames.map(|it| serde_json::from_str::<Value>(&it.text).unwrap()));
+        }
+    }
+    (floor, heard)
+}
+
+fn kind<'a>(frames: &'a [Value], kind: &'a str) -> Vec<&'a Value> {
+    let is = move |frame: &&Value| frame["params"]["channel"].as_str().unwrap().starts_with(kind);
+    frames.iter().filter(is).collect()
+}
+
+#[test]
+fn two_connections_get_the_same_frames_or_each_its_own() {
+    let (_, [one, other]) = two(Frames::Identical);
+    let changes = |frames: &[Value]| -> Vec<Value> {
+        let frames = kind(frames, "book").into_iter().cloned();
+        frames.filter(|frame| frame["params"]["data"]["type"] == "change").collect()
+    };
+    assert_eq!(changes(&one), changes(&other));
+    assert!(changes(&one).len() > 200);
+
+    let (floor, heard) = two(Frames::Shifted);
+    let oracle = floor.oracle().unwrap();
+    let mut told = Vec::new();
+    for frames in &heard {
+        let mut books = BTreeMap::new();
+        kind(frames, "book").iter().for_each(|it| apply(&mut books, &it["params"]["data"]));
+        // All that gathered is out where nothing was quoted in the last beat: most books.
+        let whole = books.iter().filter(|(name, book)| oracle.book(name).as_ref() == Some(book));
+        assert!(whole.count() > books.len() * 3 / 4, "{}", books.len());
+        let seqs: Vec<String> = kind(frames, "trades.BTC-PERP")
+            .iter()
+            .flat_map(|it| it["params"]["data"].as_array().unwrap())
+            .map(|trade| trade["trade_seq"].to_string())
+            .collect();
+        let mut tickers: Vec<String> =
+            kind(frames, "ticker").iter().map(|it| it["params"]["data"].to_string()).collect();
+        tickers.sort();
+        told.push((seqs, tickers));
+    }
+    let ((one, ones), (other, others)) = (&told[0], &told[1]);
+    let both = one.len().min(other.len());
+    assert!(both > 3 && one[..both] == other[..both], "both hear of every trade");
+    assert_ne!(ones, others, "and see other tickers");
+    let least = changes(&heard[0]).len().min(changes(&heard[1]).len());
+    assert!(least > 200 && changes(&heard[0]) != changes(&heard[1]), "{least}");
 }

@@ -68,12 +68,40 @@ impl Action {
 pub(crate) type Touch = (Action, i64, i64);
 
 /// What one event did to a book. Bids descend, asks ascend; a level is touched once at most.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct BookChange {
     pub(crate) prev_change_id: i64,
     pub(crate) change_id: i64,
     pub(crate) bids: Vec<Touch>,
     pub(crate) asks: Vec<Touch>,
+}
+
+impl BookChange {
+    /// Whether the book is as it was.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bids.is_empty() && self.asks.is_empty()
+    }
+
+    /// A level that is touched twice is told once, as seen from before the first touch.
+    pub(crate) fn touch(touched: &mut Vec<Touch>, (action, ticks, lots): Touch) {
+        let Some(at) = touched.iter().position(|(_, known, _)| *known == ticks) else {
+            touched.push((action, ticks, lots));
+            return;
+        };
+        let was = touched.swap_remove(at).0;
+        match (was, action) {
+            (Action::New, Action::Delete) => {}
+            (Action::New, Action::New | Action::Change) => {
+                touched.push((Action::New, ticks, lots));
+            }
+            (Action::Change | Action::Delete, Action::New | Action::Change) => {
+                touched.push((Action::Change, ticks, lots));
+            }
+            (Action::Change | Action::Delete, Action::Delete) => {
+                touched.push((Action::Delete, ticks, 0));
+            }
+        }
+    }
 }
 
 /// Which side of a book.
@@ -184,25 +212,8 @@ impl Ladder {
         self.touch(Action::Delete, ticks, 0);
     }
 
-    /// A level that is touched twice in one event is told once, as seen from before the event.
     fn touch(&mut self, action: Action, ticks: i64, lots: i64) {
-        let Some(at) = self.touched.iter().position(|(_, known, _)| *known == ticks) else {
-            self.touched.push((action, ticks, lots));
-            return;
-        };
-        let was = self.touched.swap_remove(at).0;
-        match (was, action) {
-            (Action::New, Action::Delete) => {}
-            (Action::New, Action::New | Action::Change) => {
-                self.touched.push((Action::New, ticks, lots));
-            }
-            (Action::Change | Action::Delete, Action::New | Action::Change) => {
-                self.touched.push((Action::Change, ticks, lots));
-            }
-            (Action::Change | Action::Delete, Action::Delete) => {
-                self.touched.push((Action::Delete, ticks, 0));
-            }
-        }
+        BookChange::touch(&mut self.touched, (action, ticks, lots));
     }
 
     fn told(&mut self) -> Vec<Touch> {

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::channel::InstrumentId;
-use crate::market::calendar::{expiries, next_eight_ms};
+use crate::market::calendar::{Period, expiries, next_eight_ms};
 use crate::market::chain;
 use crate::market::instrument::{Contract, Stage};
-use crate::market::{Event, INDEXES, Market};
+use crate::market::{Event, Expiry, INDEXES, Market};
 
 /// Something that the calendar brings.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,12 @@ pub(crate) enum Due {
     Expiry,
     /// They are paid out at the index of eight o'clock.
     Delivery { instruments: Vec<InstrumentId>, price: f64 },
+    /// What was delivered is put away.
+    Archive { instruments: Vec<InstrumentId> },
+    /// What lives goes on after the daily settlement.
+    Reopening { instruments: Vec<InstrumentId> },
+    /// A strike more, as the index has moved.
+    Strike,
     /// As many options as expired are listed anew.
     Listing { currency: u8, count: usize },
     /// A listed option is quoted for the first time.
@@ -31,6 +37,8 @@ pub(crate) enum Due {
 
 /// Settlement takes a moment; nothing says how long.
 const DELIVERY_MS: (i64, u64) = (1_000, 2_000);
+/// Some minutes later nobody speaks of it any more.
+const ARCHIVE_MS: (i64, u64) = (300_000, 300_000);
 /// A new expiry is created 4 to 60 s after eight.
 const LISTING_MS: (i64, u64) = (4_000, 56_000);
 /// A new book stays empty for a moment.
@@ -54,12 +62,19 @@ impl Market {
             match due {
                 Due::Expiry => self.expire(at_ms, &mut events),
                 Due::Delivery { instruments, price } => {
-                    for id in instruments {
-                        let it = &mut self.instruments[id as usize];
-                        it.enter(Stage::Delivered(price), self.now_ms);
-                        events.push(Event::Last(id));
-                        events.push(Event::State(id, "delivered"));
-                    }
+                    self.deliver(instruments, price, &mut events);
+                }
+                Due::Archive { instruments } => {
+                    events.extend(instruments.iter().map(|id| Event::State(*id, "archivized")));
+                }
+                Due::Reopening { instruments } => {
+                    events.extend(instruments.iter().map(|id| Event::State(*id, "open")));
+                }
+                Due::Strike => {
+                    let currency = self.random.index(self.coins.len()) as u8;
+                    self.add_strike(currency, at_ms, &mut events);
+                    let next_ms = at_ms + self.strikes_ms;
+                    self.expect(next_ms, Due::Strike);
                 }
                 Due::Listing { currency, count } => self.list(currency, count, at_ms, &mut events),
                 Due::Debut(id) => self.turns.push(id),
@@ -104,23 +119,62 @@ impl Market {
             if instruments.is_empty() {
                 continue;
             }
-            for id in &instruments {
-                self.instruments[*id as usize].enter(Stage::Settling, now_ms);
-                events.push(Event::State(*id, "settlement"));
-                events.push(Event::Last(*id));
-            }
             self.turns.retain(|id| !instruments.contains(id));
             let (count, currency) = (instruments.len(), currency as u8);
-            let delivery_ms = at_ms + self.some_ms(DELIVERY_MS);
-            self.expect(delivery_ms, Due::Delivery { instruments, price });
             let listing_ms = at_ms + self.some_ms(LISTING_MS);
             self.expect(listing_ms, Due::Listing { currency, count });
+            match self.expiry {
+                Expiry::Settlement => {
+                    for id in &instruments {
+                        self.instruments[*id as usize].enter(Stage::Settling, now_ms);
+                        events.push(Event::State(*id, "settlement"));
+                        events.push(Event::Last(*id));
+                    }
+                    let delivery_ms = at_ms + self.some_ms(DELIVERY_MS);
+                    self.expect(delivery_ms, Due::Delivery { instruments, price });
+                }
+                Expiry::Delivery => self.deliver(instruments, price, events),
+            }
+        }
+        if self.expiry == Expiry::Delivery {
+            self.settle_the_living(at_ms, events);
+        }
+    }
+
+    fn deliver(&mut self, instruments: Vec<InstrumentId>, price: f64, events: &mut Vec<Event>) {
+        for id in &instruments {
+            self.instruments[*id as usize].enter(Stage::Delivered(price), self.now_ms);
+            events.push(Event::Last(*id));
+            events.push(Event::State(*id, "delivered"));
+        }
+        let archive_ms = self.now_ms + self.some_ms(ARCHIVE_MS);
+        self.expect(archive_ms, Due::Archive { instruments });
+    }
+
+    /// Everything that lives stops for the daily settlement.
+    fn settle_the_living(&mut self, at_ms: i64, events: &mut Vec<Event>) {
+        let reopening_ms = at_ms + self.some_ms(DELIVERY_MS);
+        let living = (0..).zip(&mut self.instruments).filter(|(_, it)| it.is_open(at_ms));
+        let mut instruments = Vec::new();
+        for (id, it) in living {
+            it.quiet_until_ms = it.quiet_until_ms.max(reopening_ms);
+            events.push(Event::State(id, "settlement"));
+            instruments.push(id);
+        }
+        self.expect(reopening_ms, Due::Reopening { instruments });
+    }
+
+    /// A call and a put at the first strike of some expiry that is not there yet.
+    fn add_strike(&mut self, currency: u8, at_ms: i64, events: &mut Vec<Event>) {
+        let listed = expiries(at_ms);
+        let at = self.random.index(listed.len());
+        if let Some(chosen) = listed.get(at) {
+            self.fill(&[*chosen], currency, 2, at_ms, events);
         }
     }
 
     /// Fills the expiries that are new; where there is none, the nearest ones get more strikes.
     fn list(&mut self, currency: u8, count: usize, at_ms: i64, events: &mut Vec<Event>) {
-        let coin = self.coins[usize::from(currency)].clone();
         let listed = expiries(at_ms);
         let known = |expiry_ms: i64| {
             self.instruments.iter().any(|it| {
@@ -135,9 +189,22 @@ impl Market {
             new = listed;
             new.truncate(3);
         }
+        self.fill(&new, currency, count, at_ms, events);
+    }
+
+    /// Lists so many options of these expiries, those nearest the money that are not there yet.
+    fn fill(
+        &mut self,
+        expiries: &[(i64, Period)],
+        currency: u8,
+        count: usize,
+        at_ms: i64,
+        events: &mut Vec<Event>,
+    ) {
+        let coin = self.coins[usize::from(currency)].clone();
         let mut left = count;
-        for (at, (expiry_ms, period)) in new.iter().copied().enumerate() {
-            let share = left.div_ceil(new.len() - at);
+        for (at, (expiry_ms, period)) in expiries.iter().copied().enumerate() {
+            let share = left.div_ceil(expiries.len() - at);
             left -= share;
             let contracts = chain::contracts(&coin, expiry_ms, period, at_ms);
             let fresh = contracts.filter(|(name, _)| !self.by_name.contains_key(name.as_str()));

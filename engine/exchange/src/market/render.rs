@@ -154,6 +154,11 @@ impl Market {
         (Value::Array(trades.into_iter().map(|trade| tell_trade(it, trade)).collect()), more)
     }
 
+    /// Trades of any instruments, in this order.
+    pub(crate) fn tell_trades<'a>(&'a self, trades: &'a [(u32, Trade)]) -> Value<'a> {
+        Value::Array(trades.iter().map(|(id, trade)| tell_trade(self.at(*id), trade)).collect())
+    }
+
     fn tell_ticker<'a>(&'a self, it: &'a Instrument, ticker: &'a Ticker) -> Value<'a> {
         // Seen on the wire: the word in the place of the number, at first with the state open.
         let (state, estimated) = match it.stage {
@@ -245,7 +250,7 @@ impl Market {
         ])
     }
 
-    fn tell_change(&self, instrument: u32, change: &BookChange) -> Value<'_> {
+    pub(crate) fn tell_change(&self, instrument: u32, change: &BookChange) -> Value<'_> {
         let it = self.at(instrument);
         let side = |touched: &[Touch]| {
             let level = |(action, ticks, lots): &Touch| {

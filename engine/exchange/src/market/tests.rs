@@ -326,3 +326,68 @@ fn some_options_fall_silent_for_minutes() {
     }
     assert!(silent.len() > 10 && silent.len() < 60, "{}", silent.len());
 }
+
+#[test]
+fn tickers_are_older_than_books_but_never_than_themselves() {
+    let mut market = market(13);
+    let (mut older, mut newest) = (0, HashMap::new());
+    for step in 0..4_000 {
+        let now_ms = NOW_MS + step;
+        let Event::Quote { instrument, .. } = market.advance(now_ms) else { continue };
+        let told_ms = market.at(instrument).ticker.as_ref().unwrap().timestamp_ms;
+        assert!(newest.insert(instrument, told_ms).is_none_or(|last| last <= told_ms));
+        older += i32::from(told_ms < now_ms);
+    }
+    assert!((200..900).contains(&older), "{older}");
+}
+
+#[test]
+fn strikes_are_added_by_day() {
+    let config = MarketConfig { seed: 14, options: 40, strikes: 48, ..MarketConfig::default() };
+    let mut market = Market::new(&config, NOW_MS).unwrap();
+    let known = market.instruments.len();
+    let eight_ms = next_eight_ms(NOW_MS);
+    let mut at_ms = NOW_MS;
+    while at_ms + 3_600_000 < eight_ms {
+        at_ms += 3_600_000;
+        let opened = due(&mut market, at_ms);
+        assert_eq!(opened.len(), 2, "a call and a put an hour");
+        assert!(opened.iter().all(|event| matches!(event, Event::State(_, "open"))));
+    }
+    let added = &market.instruments[known..];
+    assert!(added.len() > 10);
+    assert!(added.iter().all(|it| it.is_open(at_ms) && it.book.change_id == 0));
+    assert_eq!(market.by_name.len(), market.instruments.len(), "every name is new");
+}
+
+#[test]
+fn eight_has_two_plausible_orders() {
+    let eight = |expiry| {
+        let config = MarketConfig { seed: 15, options: 60, expiry, ..MarketConfig::default() };
+        let mut market = Market::new(&config, NOW_MS).unwrap();
+        let known = market.instruments.len() as InstrumentId;
+        let eight_ms = next_eight_ms(NOW_MS);
+        let mut told: HashMap<InstrumentId, Vec<&str>> = HashMap::new();
+        for step in 0..900 {
+            for event in due(&mut market, eight_ms + step * 1_000) {
+                let Event::State(id, state) = event else { continue };
+                told.entry(id).or_default().push(state);
+            }
+        }
+        let mut orders: Vec<String> = told
+            .into_iter()
+            .map(|(id, states)| match (id < known, market.at(id).is_open(eight_ms)) {
+                (true, true) => format!("lives: {}", states.join(" ")),
+                (true, false) => format!("dies: {}", states.join(" ")),
+                (false, _) => format!("new: {}", states.join(" ")),
+            })
+            .collect();
+        orders.sort();
+        orders.dedup();
+        orders
+    };
+    let settlement = ["dies: settlement delivered archivized", "new: open"];
+    assert_eq!(eight(Expiry::Settlement), settlement);
+    let delivery = ["dies: delivered archivized", "lives: settlement open", "new: open"];
+    assert_eq!(eight(Expiry::Delivery), delivery);
+}

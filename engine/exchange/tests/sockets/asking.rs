@@ -113,7 +113,7 @@ async fn connection_33_is_refused() {
     let _back = knock().await.unwrap();
 
     let limits = Limits { connections_max: 1, ..Limits::default() };
-    let small = Exchange::start_limited(config(market(1, 1)), limits).unwrap();
+    let small = Exchange::start(Config { limits, ..config(market(1, 1)) }).unwrap();
     let _one = connect(small.address()).await;
     assert_eq!(rest(small.address(), "GET /api/v2/public/get_time").0, 429);
 }
@@ -126,7 +126,7 @@ fn requests_cost_credits() {
     let (status, answer) = json_of(spent.unwrap());
     let error = json!({"code": 10028, "message": "too_many_requests"});
     assert_eq!((status, &answer["error"]), (429, &error));
-    let free = Exchange::start_limited(config(market(1, 1)), Limits::NONE).unwrap();
+    let free = Exchange::start(Config { limits: Limits::NONE, ..config(market(1, 1)) }).unwrap();
     assert!((0..200).all(|_| ask(&free).0 == 200));
 }
 

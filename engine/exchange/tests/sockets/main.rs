@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod asking;
+mod faults;
 mod replays;
 mod trading;
 
@@ -15,22 +16,13 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tapedeck_exchange::truth::{self, Line, What};
-use tapedeck_exchange::{
-    Clock, Config, Exchange, ExchangeError, MarketConfig, Source, TlsIdentity,
-};
+use tapedeck_exchange::{Config, Exchange, ExchangeError, MarketConfig, Source, TlsIdentity};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tungstenite::Message;
 
 fn config(source: Source) -> Config {
-    Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        tls: None,
-        source,
-        clock: Clock::system(),
-        truth: None,
-        credentials: None,
-    }
+    Config { source, ..Config::default() }
 }
 
 fn market(options: usize, rate: u32) -> Source {
@@ -140,7 +132,7 @@ async fn what_arrives_is_what_the_truth_log_says() {
             Line::Event(event) if event.event == What::Subscribed => {
                 subscribed += event.channels.len();
             }
-            Line::Event(_) => {}
+            Line::Event(_) | Line::Fault(_) => {}
         }
     }
     assert_eq!(subscribed, channels.len());
