@@ -5,6 +5,7 @@
 
 mod autobahn;
 mod captures;
+mod clients;
 mod command;
 mod days;
 mod disk;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A part that tests/run installs: a Python in tests/.parts/python with the readers of Parquet.
+# A part that tests/run installs: a Python in tests/.parts/python with readers of Parquet and
+# clients of the exchange.
 #   missing   prints a line for each thing that is not there
 #   install   installs them
 set -euo pipefail

@@ -10,6 +10,7 @@ mod chain;
 mod eight;
 pub(crate) mod instrument;
 mod render;
+mod summary;
 pub(crate) mod tape;
 
 use std::collections::{BTreeMap, HashMap};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::channel::{Channel, InstrumentId, Interval};
+use crate::listing::Listed;
 use crate::market::Market;
 use crate::market::tape::Wanted;
 use crate::name::day_of;
@@ -37,6 +38,8 @@ pub(crate) fn call(
         "public/get_index_price" => index_price(venue, params),
         "public/ticker" => state(venue, params, |id| Channel::Ticker(id, Interval::Raw)),
         "public/get_order_book" => order_book(venue, params),
+        "public/get_book_summary_by_currency" => summaries(venue, params),
+        "public/get_book_summary_by_instrument" => summary(venue, params),
         "public/get_last_trades_by_instrument"
         | "public/get_last_trades_by_instrument_and_time" => last_trades(venue, params),
         _ => Err(RpcError::no_method()),
@@ -44,21 +47,39 @@ pub(crate) fn call(
 }
 
 fn instruments(venue: &Venue, params: &Params, now_ms: i64) -> Result<Value, RpcError> {
-    let currency = word(params, "currency")?;
+    let wanted = wanted(params)?;
+    let expired = flag(params, "expired")?;
+    let listed = venue.listed(now_ms).into_iter();
+    let listed = listed.filter(|it| it.is_open != expired && wanted(it));
+    Ok(listed.map(|it| it.describe()).collect())
+}
+
+/// Those of a currency, `any` where none is named, and of a kind.
+fn wanted(params: &Params) -> Result<impl Fn(&Listed) -> bool, RpcError> {
+    let currency = optional_word(params, "currency")?.unwrap_or("any");
     if !CURRENCIES.contains(&currency) {
         return Err(RpcError::params("currency", "invalid value"));
     }
-    let kind = optional_word(params, "kind")?;
-    if kind.is_some_and(|kind| kind != "any" && !KINDS.contains(&kind)) {
+    let kind = optional_word(params, "kind")?.unwrap_or("any");
+    if kind != "any" && !KINDS.contains(&kind) {
         return Err(RpcError::params("kind", "invalid value"));
     }
-    let expired = flag(params, "expired")?;
-    let listed = venue.listed(now_ms).into_iter().filter(|it| {
-        it.is_open != expired
-            && it.what.is_of(currency)
-            && kind.is_none_or(|kind| kind == "any" || kind == it.what.kind.word())
-    });
-    Ok(listed.map(|it| it.describe()).collect())
+    Ok(move |it: &Listed| it.what.is_of(currency) && (kind == "any" || kind == it.what.kind.word()))
+}
+
+fn summaries(venue: &Venue, params: &Params) -> Result<Value, RpcError> {
+    let Venue::Market(market) = venue else { return Err(RpcError::no_method()) };
+    word(params, "currency")?;
+    let wanted = wanted(params)?;
+    let listed = venue.listed(market.now_ms()).into_iter();
+    let listed = listed.filter(|it| it.is_open && wanted(it));
+    let ids = listed.filter_map(|it| market.find(&it.name));
+    Ok(ids.filter_map(|id| market.summary(id)).map(|data| to_json(&data)).collect())
+}
+
+fn summary(venue: &Venue, params: &Params) -> Result<Value, RpcError> {
+    let (market, id) = market_instrument(venue, params)?;
+    Ok(market.summary(id).iter().map(to_json).collect())
 }
 
 fn instrument(venue: &Venue, params: &Params, now_ms: i64) -> Result<Value, RpcError> {

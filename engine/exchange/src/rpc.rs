@@ -89,6 +89,8 @@ pub(crate) fn read(text: &str) -> (Option<Value>, Result<Call, RpcError>) {
     let Some(Value::String(method)) = fields.remove("method") else {
         return (id, Err(RpcError::bad_request("invalid request")));
     };
+    // As in the path of a REST request; clients exist that write it so.
+    let method = method.strip_prefix('/').map_or_else(|| method.clone(), str::to_owned);
     let call = match fields.remove("params") {
         Some(Value::Object(params)) => Ok(Call { method, params }),
         None | Some(Value::Null) => Ok(Call { method, params: Map::new() }),
@@ -145,6 +147,7 @@ mod tests {
         for (text, id) in [
             (r#"{"id":7,"method":"public/test"}"#, Some(json!(7))),
             (r#"{"id":"7","method":"public/test","params":{}}"#, Some(json!("7"))),
+            (r#"{"id":8,"method":"/public/test"}"#, Some(json!(8))),
             (r#"{"method":"public/test"}"#, None),
         ] {
             let (found, call) = read(text);

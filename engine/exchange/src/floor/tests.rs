@@ -264,3 +264,16 @@ fn two_connections_get_the_same_frames_or_each_its_own() {
     let least = changes(&heard[0]).len().min(changes(&heard[1]).len());
     assert!(least > 200 && changes(&heard[0]) != changes(&heard[1]), "{least}");
 }
+
+#[test]
+fn a_first_ticker_may_come_twice() {
+    let mut floor = floor(9);
+    let connection = floor.open(at(Duration::ZERO)).unwrap();
+    let mut channels = everything(&floor);
+    channels.retain(|name| name.starts_with("ticker."));
+    subscribe(&mut floor, connection, &channels, at(Duration::ZERO));
+    let frames = floor.take(connection, at(Duration::ZERO)).frames;
+    let twice = frames.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!(twice > 0 && twice < channels.len() / 2, "{twice}");
+    assert_eq!(frames.len(), 1 + channels.len() + twice, "an answer, and each state");
+}

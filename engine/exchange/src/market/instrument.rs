@@ -136,6 +136,12 @@ impl Instrument {
         }
     }
 
+    /// `BTC-6OCT26` of `BTC-6OCT26-86000-C`.
+    pub(crate) fn underlying(&self) -> &str {
+        let cut = self.name.match_indices('-').nth(1).map_or(0, |(at, _)| at);
+        self.name.get(..cut).unwrap_or_default()
+    }
+
     /// Whether it can be quoted or traded at a time.
     pub(crate) fn speaks(&self, now_ms: i64) -> bool {
         self.is_open(now_ms) && now_ms >= self.quiet_until_ms

@@ -218,10 +218,7 @@ impl Market {
                 fields.push(("bid_iv", Value::Float(*bid_iv)));
                 fields.push(("ask_iv", Value::Float(*ask_iv)));
                 fields.push(("underlying_price", Value::Float(*underlying)));
-                // `BTC-6OCT26` of `BTC-6OCT26-86000-C`.
-                let cut = it.name.match_indices('-').nth(1).map_or(0, |(at, _)| at);
-                let future = it.name.get(..cut).unwrap_or_default();
-                fields.push(("underlying_index", Value::Text(future)));
+                fields.push(("underlying_index", Value::Text(it.underlying())));
             }
             More::Perpetual { current_funding, funding_8h, interest } => {
                 fields.push(("interest_value", Value::Float(*interest)));

@@ -57,6 +57,43 @@ fn rest_lists_instruments() {
 }
 
 #[test]
+fn every_method_answers() {
+    let exchange = Exchange::start(config(market(100, 10))).unwrap();
+    let ask = |request: &str| {
+        let (status, answer) = json_of(rest(exchange.address(), &format!("GET /api/v2/{request}")));
+        assert_eq!(status, 200, "{request}: {answer}");
+        answer["result"].clone()
+    };
+    assert_eq!(ask("public/status"), json!({"locked": "false", "locked_indices": []}));
+    assert!(ask("public/get_time").as_i64().unwrap() > 1_700_000_000_000);
+    let all = ask("public/get_instruments");
+    assert_eq!(all.as_array().unwrap().len(), 102, "of any currency where none is named");
+    let options = ask("public/get_instruments?currency=BTC&kind=option");
+    let option = options[0]["instrument_name"].as_str().unwrap();
+    let one = ask(&format!("public/get_instrument?instrument_name={option}"));
+    assert_eq!(one, options[0]);
+    let expirations = ask("public/get_expirations?currency=BTC&kind=option");
+    let days: Vec<&str> = expirations["btc"]["option"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| day.as_str().unwrap())
+        .collect();
+    assert!(days.len() > 5 && days.contains(&option.split('-').nth(1).unwrap()), "{days:?}");
+    let summaries = ask("public/get_book_summary_by_currency?currency=BTC&kind=option");
+    let summaries = summaries.as_array().unwrap();
+    assert_eq!(summaries.len(), options.as_array().unwrap().len());
+    assert!(summaries.iter().any(|it| it["bid_price"].is_null() && it["mark_price"].is_number()));
+    let one = ask(&format!("public/get_book_summary_by_instrument?instrument_name={option}"));
+    let ticker = ask(&format!("public/ticker?instrument_name={option}"));
+    let (exact, rounded) = (one[0]["mark_price"].as_f64(), ticker["mark_price"].as_f64());
+    assert!((exact.unwrap() - rounded.unwrap()).abs() <= 0.000_051, "{one} {ticker}");
+    let index = ask("public/get_index_price?index_name=btc_usd");
+    assert!(index["index_price"].is_number());
+    assert_eq!(ask("public/get_currencies").as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn rest_errors_have_the_exact_shape() {
     let exchange = Exchange::start(config(market(100, 10))).unwrap();
     let ask = |request: &str| json_of(rest(exchange.address(), request));
