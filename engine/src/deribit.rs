@@ -3,6 +3,7 @@
 //! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
 //! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
 //! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
+//! `holes` names the trades that are missing;
 //! `tally` counts everything that is not a row; [`instruments`] reads the list of instruments.
 //! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -12,6 +13,7 @@ mod channel;
 mod decoder;
 mod depth;
 mod field;
+mod holes;
 mod identities;
 mod index;
 pub mod instruments;
@@ -31,6 +33,8 @@ pub use decoder::{Decoder, Hole, LastIdentity, Limits};
 pub use refusal::Refusal;
 pub use tally::{Counts, Stored, Tally, Unknown};
 
+use std::time::Duration;
+
 use schema::Now;
 use schema::tables::Rows;
 
@@ -43,5 +47,13 @@ impl Decode for Decoder {
 
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows) {
         self.quarantine(channel, reason, raw, now, rows);
+    }
+
+    fn settle(&mut self, last: bool, now: Now, rows: &mut Rows) {
+        self.name_holes(last, now, rows);
+    }
+
+    fn deadline(&self) -> Duration {
+        self.waiting.deadline()
     }
 }

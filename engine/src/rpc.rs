@@ -276,6 +276,7 @@ impl<D: Decode> Session for Connection<D> {
         if let Some(login) = &self.login {
             deadline = deadline.min(login.renew_at());
         }
+        deadline = deadline.min(self.decoder.deadline());
         if self.owed.any() {
             deadline = deadline.min(self.asking.ready_at());
         }
@@ -298,6 +299,9 @@ impl<D: Decode> Session for Connection<D> {
         {
             login.renewing();
             self.owed.login = true;
+        }
+        if self.decoder.deadline() <= now.monotonic {
+            self.decoder.settle(false, now, rows);
         }
         self.owed.tests += u32::from(self.watchdog.check(now)?);
         self.settle(now, rows);
@@ -322,6 +326,7 @@ impl<D: Decode> Session for Connection<D> {
     }
 
     fn finish(&mut self, now: Now, rows: &mut Rows) {
+        self.decoder.settle(true, now, rows);
         self.outage.abandon(now, rows);
         // The next process opens a gap of its own from here on, and asks for these again.
         self.refusals.update(std::iter::empty(), now, rows);

@@ -98,6 +98,13 @@ pub trait Decode {
 
     /// Keeps a message that is not understood; `channel` is empty where it could not be read.
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows);
+
+    /// Names what is missing for good: after a while, or at once when nothing more will come.
+    fn settle(&mut self, last: bool, now: Now, rows: &mut Rows);
+
+    /// When [`settle`](Self::settle) has something to do if nothing arrives, on the monotonic
+    /// clock.
+    fn deadline(&self) -> Duration;
 }
 
 /// What a session counts, since the program's start.
@@ -151,6 +158,8 @@ pub enum CauseKind {
     Throttled,
     /// We read too slowly for the exchange.
     TooSlow,
+    /// Trades of an instrument were skipped.
+    TradeSeq,
 }
 
 impl CauseKind {
@@ -166,6 +175,7 @@ impl CauseKind {
             Self::SubscriptionRefused => "subscription_refused",
             Self::Throttled => "throttled",
             Self::TooSlow => "too_slow",
+            Self::TradeSeq => "trade_seq",
         }
     }
 }

@@ -26,6 +26,9 @@ pub struct Last {
     /// The highest `trade_seq` of its trades.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trade_seq: Option<i64>,
+    /// When that trade happened.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_micros")]
+    pub traded_at: Option<Micros>,
     /// The `change_id` of its newest book change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_id: Option<i64>,
@@ -98,7 +101,10 @@ impl Resume {
                     batch,
                     |old, new| seq(new) >= seq(old),
                     |last, row| {
-                        last.trade_seq = last.trade_seq.max(seq(row));
+                        if seq(row) >= last.trade_seq {
+                            last.trade_seq = seq(row);
+                            last.traded_at = Some(time(batch, "timestamp", row));
+                        }
                     },
                 );
             }
@@ -146,7 +152,7 @@ impl Resume {
             }
             let Some(last) = self.instruments.get_mut(name) else { continue };
             take(last, row);
-            last.received_at = last.received_at.max(received_at(batch, row));
+            last.received_at = last.received_at.max(time(batch, "received_at", row));
         }
     }
 
@@ -192,8 +198,8 @@ fn int(batch: &Batch, name: &str, row: usize) -> Option<i64> {
     column.is_valid(row).then(|| column.value(row))
 }
 
-fn received_at(batch: &Batch, row: usize) -> Micros {
-    let column = batch.table().index_of("received_at");
+fn time(batch: &Batch, name: &str, row: usize) -> Micros {
+    let column = batch.table().index_of(name);
     let column = column.and_then(|column| batch.columns().columns().get(column));
     let times = column.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
     Micros(times.map_or(0, |times| times.value(row)))
@@ -209,6 +215,22 @@ mod micros {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Micros, D::Error> {
         i64::deserialize(from).map(Micros)
+    }
+}
+
+mod maybe_micros {
+    use schema::Micros;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(at: &Option<Micros>, to: S) -> Result<S::Ok, S::Error> {
+        at.map(|at| at.0).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D>(from: D) -> Result<Option<Micros>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        Ok(Option::deserialize(from)?.map(Micros))
     }
 }
 

@@ -1,15 +1,18 @@
 //! The decoder: one notification in, rows out.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schema::tables::Rows;
 use schema::{Digest, Micros, Now};
 
 use super::channel::Channel;
+use super::holes::Waiting;
 use super::identities::{Identities, Kind, Repeats};
 use super::nesting;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
+use super::sequence::Missing;
 use super::tally::Tally;
 
 /// Turns notifications into rows, and drops what was recorded before.
@@ -23,6 +26,10 @@ pub struct Decoder {
     pub(super) digest: Digest,
     /// Room for the texts of a depth row.
     pub(super) sides: (String, String),
+    /// Instruments with trades missing that are not named yet.
+    pub(super) waiting: Waiting,
+    /// Whose connection's messages these are.
+    pub(super) shard: Arc<str>,
     quarantine: Quarantine,
 }
 
@@ -42,6 +49,8 @@ pub struct Limits {
 pub struct LastIdentity {
     /// The highest trade_seq: it and everything below is taken as recorded.
     pub trade_seq: Option<i64>,
+    /// When that trade happened.
+    pub traded_at: Option<Micros>,
     /// The change_id of the newest book message.
     pub change_id: Option<i64>,
     /// The digest of the newest ticker's row.
@@ -71,8 +80,16 @@ impl Decoder {
             tally: Tally::default(),
             digest: Digest::default(),
             sides: (String::new(), String::new()),
+            waiting: Waiting::default(),
+            shard: "".into(),
             quarantine: Quarantine::default(),
         }
+    }
+
+    /// The shard that this decodes for, as gaps name it.
+    #[must_use]
+    pub fn of_shard(self, shard: Arc<str>) -> Self {
+        Self { shard, ..self }
     }
 
     /// Seeds what was last recorded of an instrument before a restart, or by another connection.
@@ -80,7 +97,8 @@ impl Decoder {
     pub fn resume(&mut self, instrument: &str, last: LastIdentity) {
         let known = self.identities.of(instrument, Now::default(), self.limits.instruments);
         if let Some(seq) = last.trade_seq {
-            known.trades.resume(seq, last.received_at);
+            let at = last.traded_at.or(last.received_at).unwrap_or_default();
+            known.trades.resume(seq, at, last.received_at);
         }
         known.book.change_id = known.book.change_id.max(last.change_id);
         if known.ticker.0.is_none() {
@@ -116,7 +134,9 @@ impl Decoder {
     /// The trades that are known to be missing at this moment, in no order of instruments.
     pub fn holes(&self) -> impl Iterator<Item = Hole<'_>> {
         self.identities.iter().flat_map(|(instrument, known)| {
-            known.trades.holes().map(move |(first, last)| Hole { instrument, first, last })
+            let hole = move |hole: &Missing| (hole.first, hole.last);
+            let holes = known.trades.holes().map(hole);
+            holes.map(move |(first, last)| Hole { instrument, first, last })
         })
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Known {
     pub(super) kind: Kind,
     /// Its recorded trades.
     pub(super) trades: Sequence,
+    /// Whether it is among those whose missing trades are to be named.
+    pub(super) waits: bool,
     /// Its book's last recorded message.
     pub(super) book: Book,
     /// The digest of its newest ticker, or index price.
@@ -100,6 +102,11 @@ impl Identities {
         }
     }
 
+    /// What is known of the name, if anything is.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Known> {
+        self.known.get_mut(name)
+    }
+
     /// Everything known, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Known)> {
         self.known.iter().map(|(name, known)| (&**name, known))
@@ -121,6 +128,7 @@ impl Known {
         Self {
             kind: Kind::of(name),
             trades: Sequence::default(),
+            waits: false,
             book: Book::default(),
             ticker: Repeats::default(),
             interest: Repeats::default(),

@@ -12,8 +12,9 @@
 //! 6. Anything else is recorded already: dropped and counted.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use schema::Micros;
+use schema::{Micros, Now};
 
 /// The trades of one instrument that are recorded.
 ///
@@ -24,8 +25,8 @@ pub(super) struct Sequence {
     span: Option<Span>,
     /// Whether everything below the span is recorded, by a process before this one.
     resumed: bool,
-    /// Ranges inside the span that are not recorded, first and last inclusive.
-    holes: VecDeque<(i64, i64)>,
+    /// Ranges inside the span that are not recorded.
+    holes: VecDeque<Missing>,
     /// The end of the highest hole that was forgotten.
     forgotten: Option<i64>,
     /// The newest timestamp of a trade taken here.
@@ -36,6 +37,23 @@ pub(super) struct Sequence {
 struct Span {
     lowest: i64,
     highest: i64,
+    /// When these two happened.
+    lowest_at: Micros,
+    highest_at: Micros,
+}
+
+/// A range of trades that is not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// The first and last trade_seq, inclusive.
+    pub(super) first: i64,
+    pub(super) last: i64,
+    /// When the trades on both sides of it happened. Once it is named these stay, because they
+    /// are what identifies its row: then it may be a part of what was missing.
+    pub(super) from: Micros,
+    pub(super) to: Micros,
+    /// When it was noticed; missing once it is named.
+    pub(super) noticed: Option<Duration>,
 }
 
 /// What a trade is to the instrument's sequence.
@@ -47,7 +65,10 @@ pub(super) enum Verdict {
         skipped: u64,
     },
     /// To be stored, though younger ones are.
-    Late,
+    Late {
+        /// The hole that it lay in, if that was named already.
+        named: Option<Missing>,
+    },
     /// Stored already.
     Repeat,
     /// The counter started again.
@@ -57,100 +78,152 @@ pub(super) enum Verdict {
 }
 
 impl Sequence {
-    /// Everything up to and including `seq` is recorded, by a process or a connection before.
-    /// What was taken here above it stays, and what lies between is a hole.
-    pub(super) fn resume(&mut self, seq: i64, received_at: Option<Micros>) {
+    /// Everything up to and including `seq` is recorded, by a process or a connection before,
+    /// `seq` itself at `at`. What was taken here above it stays, and what lies between is a hole.
+    pub(super) fn resume(&mut self, seq: i64, at: Micros, received_at: Option<Micros>) {
         self.newest = self.newest.max(received_at);
         self.resumed = true;
         self.forgotten = self.forgotten.filter(|end| *end > seq);
         match self.span {
-            Some(Span { lowest, highest }) if highest > seq => {
-                self.span = Some(Span { lowest: lowest.min(seq), highest });
-                self.holes.retain_mut(|(first, last)| {
-                    *first = seq.saturating_add(1).max(*first);
-                    first <= last
+            Some(span) if span.highest > seq => {
+                if span.lowest > seq {
+                    self.span = Some(Span { lowest: seq, lowest_at: at, ..span });
+                }
+                self.holes.retain_mut(|hole| {
+                    hole.first = seq.saturating_add(1).max(hole.first);
+                    hole.first <= hole.last
                 });
-                if lowest > seq.saturating_add(1) {
-                    self.holes.push_front((seq + 1, lowest - 1));
+                if span.lowest > seq.saturating_add(1) {
+                    let noticed = Duration::ZERO;
+                    self.holes.push_front(Missing::between(
+                        (seq, at),
+                        (span.lowest, span.lowest_at),
+                        noticed,
+                    ));
                 }
             }
             Some(_) | None => {
-                self.span = Some(Span { lowest: seq, highest: seq });
+                self.span = Some(Span { lowest: seq, highest: seq, lowest_at: at, highest_at: at });
                 self.holes.clear();
             }
         }
     }
 
-    /// Takes a trade in and says what to do with it. At most `limit` holes are remembered.
-    pub(super) fn take(&mut self, seq: i64, timestamp: Micros, limit: usize) -> Verdict {
-        let verdict = self.place(seq, timestamp, limit);
+    /// Takes a trade in and says what to do with it. At most `limit` holes are remembered: name
+    /// them before the last one [is taken](Self::is_full).
+    pub(super) fn take(&mut self, seq: i64, timestamp: Micros, now: Now, limit: usize) -> Verdict {
+        let verdict = self.place((seq, timestamp), now.monotonic, limit);
         match verdict {
-            Verdict::New { .. } | Verdict::Late => self.newest = self.newest.max(Some(timestamp)),
+            Verdict::New { .. } | Verdict::Late { .. } => {
+                self.newest = self.newest.max(Some(timestamp));
+            }
             Verdict::Repeat | Verdict::WentBack | Verdict::Forgotten => {}
         }
         verdict
     }
 
-    fn place(&mut self, seq: i64, timestamp: Micros, limit: usize) -> Verdict {
-        let Some(Span { lowest, highest }) = self.span else {
-            self.span = Some(Span { lowest: seq, highest: seq });
+    fn place(&mut self, trade: (i64, Micros), noticed: Duration, limit: usize) -> Verdict {
+        let (seq, at) = trade;
+        let Some(span) = self.span else {
+            self.span = Some(Span { lowest: seq, highest: seq, lowest_at: at, highest_at: at });
             return Verdict::New { skipped: 0 };
         };
-        if seq > highest {
-            self.span = Some(Span { lowest, highest: seq });
-            let skipped = seq.abs_diff(highest) - 1;
+        if seq > span.highest {
+            self.span = Some(Span { highest: seq, highest_at: at, ..span });
+            let skipped = seq.abs_diff(span.highest) - 1;
             if skipped > 0 {
-                self.holes.push_back((highest.saturating_add(1), seq.saturating_sub(1)));
+                let before = (span.highest, span.highest_at);
+                self.holes.push_back(Missing::between(before, trade, noticed));
                 self.bound(limit);
             }
             return Verdict::New { skipped };
         }
-        if self.fill(seq) {
+        if let Some(hole) = self.fill(trade) {
             self.bound(limit);
-            return Verdict::Late;
+            return Verdict::Late { named: hole.noticed.is_none().then_some(hole) };
         }
-        if seq < lowest && !self.resumed {
-            self.span = Some(Span { lowest: seq, highest });
-            if seq.abs_diff(lowest) > 1 {
-                self.holes.push_front((seq.saturating_add(1), lowest.saturating_sub(1)));
+        if seq < span.lowest && !self.resumed {
+            self.span = Some(Span { lowest: seq, lowest_at: at, ..span });
+            if seq.abs_diff(span.lowest) > 1 {
+                let after = (span.lowest, span.lowest_at);
+                self.holes.push_front(Missing::between(trade, after, noticed));
                 self.bound(limit);
             }
-            return Verdict::Late;
+            return Verdict::Late { named: None };
         }
-        if self.newest.is_some_and(|newest| timestamp > newest) {
+        if self.newest.is_some_and(|newest| at > newest) {
             return Verdict::WentBack;
         }
         let below = self.forgotten.is_some_and(|end| seq <= end);
-        if below && seq >= lowest { Verdict::Forgotten } else { Verdict::Repeat }
+        if below && seq >= span.lowest { Verdict::Forgotten } else { Verdict::Repeat }
     }
 
-    /// Ranges of trade_seq that are missing, first and last inclusive, ascending.
-    pub(super) fn holes(&self) -> impl Iterator<Item = (i64, i64)> {
-        self.holes.iter().copied()
+    /// What is missing, ascending.
+    pub(super) fn holes(&self) -> impl Iterator<Item = &Missing> {
+        self.holes.iter()
     }
 
-    /// Takes `seq` out of the hole that it lies in.
-    fn fill(&mut self, seq: i64) -> bool {
-        let at = self.holes.partition_point(|(_, last)| *last < seq);
-        let Some((first, last)) = self.holes.get(at).copied() else { return false };
-        if seq < first {
-            return false;
+    /// Whether the next hole may push an older one out.
+    pub(super) fn is_full(&self, limit: usize) -> bool {
+        self.holes.len() >= limit
+    }
+
+    /// When the oldest hole that has no name was noticed.
+    pub(super) fn noticed(&self) -> Option<Duration> {
+        self.holes.iter().filter_map(|hole| hole.noticed).min()
+    }
+
+    /// Names the holes that were noticed at `until` or before: where they begin in time, each
+    /// once.
+    pub(super) fn name(&mut self, until: Duration) -> Vec<Micros> {
+        let due = |hole: &&mut Missing| hole.noticed.is_some_and(|at| at <= until);
+        let mut named: Vec<Micros> = Vec::new();
+        for hole in self.holes.iter_mut().filter(due) {
+            hole.noticed = None;
+            named.push(hole.from);
         }
-        self.holes.remove(at);
-        if seq < last {
-            self.holes.insert(at, (seq + 1, last));
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+
+    /// Takes the trade out of the hole that it lies in: the hole as it was.
+    fn fill(&mut self, (seq, at): (i64, Micros)) -> Option<Missing> {
+        let index = self.holes.partition_point(|hole| hole.last < seq);
+        let hole = *self.holes.get(index).filter(|hole| hole.first <= seq)?;
+        self.holes.remove(index);
+        let (mut before, mut after) = (hole, hole);
+        (before.last, after.first) = (seq.saturating_sub(1), seq.saturating_add(1));
+        if hole.noticed.is_some() {
+            (before.to, after.from) = (at.max(hole.from), at.min(hole.to));
         }
-        if first < seq {
-            self.holes.insert(at, (first, seq - 1));
+        if seq < hole.last {
+            self.holes.insert(index, after);
         }
-        true
+        if hole.first < seq {
+            self.holes.insert(index, before);
+        }
+        Some(hole)
     }
 
     /// Forgets the oldest holes beyond the limit.
     fn bound(&mut self, limit: usize) {
         while self.holes.len() > limit {
-            let oldest = self.holes.pop_front().map(|(_, last)| last);
+            let oldest = self.holes.pop_front().map(|hole| hole.last);
             self.forgotten = self.forgotten.max(oldest);
+        }
+    }
+}
+
+impl Missing {
+    /// What lies between two trades. Timestamps need not follow the numbers.
+    fn between(before: (i64, Micros), after: (i64, Micros), noticed: Duration) -> Self {
+        Self {
+            first: before.0.saturating_add(1),
+            last: after.0.saturating_sub(1),
+            from: before.1.min(after.1),
+            to: before.1.max(after.1),
+            noticed: Some(noticed),
         }
     }
 }
@@ -160,14 +233,20 @@ mod tests {
     use super::*;
 
     const NEXT: Verdict = Verdict::New { skipped: 0 };
+    const LATE: Verdict = Verdict::Late { named: None };
 
     /// Takes trades whose timestamps grow with their numbers.
     #[track_caller]
     fn check(sequence: &mut Sequence, trades: &[(i64, Verdict)], holes: &[(i64, i64)]) {
         for (seq, expected) in trades {
-            assert_eq!(sequence.take(*seq, Micros(*seq), 3), *expected, "trade {seq}");
+            assert_eq!(
+                sequence.take(*seq, Micros(*seq), Now::default(), 3),
+                *expected,
+                "trade {seq}"
+            );
         }
-        assert_eq!(sequence.holes().collect::<Vec<_>>(), holes);
+        let found = sequence.holes().map(|hole| (hole.first, hole.last));
+        assert_eq!(found.collect::<Vec<_>>(), holes);
     }
 
     #[test]
@@ -177,27 +256,27 @@ mod tests {
             (11, NEXT),
             (11, Verdict::Repeat),
             (15, Verdict::New { skipped: 3 }),
-            (13, Verdict::Late),
+            (13, LATE),
             (13, Verdict::Repeat),
             (10, Verdict::Repeat),
-            (12, Verdict::Late),
+            (12, LATE),
         ];
         check(&mut Sequence::default(), &trades, &[(14, 14)]);
     }
 
     #[test]
     fn before_the_first_nothing_is_recorded_unless_resumed() {
-        let fresh = [(10, NEXT), (7, Verdict::Late), (7, Verdict::Repeat), (8, Verdict::Late)];
+        let fresh = [(10, NEXT), (7, LATE), (7, Verdict::Repeat), (8, LATE)];
         check(&mut Sequence::default(), &fresh, &[(9, 9)]);
 
         let mut resumed = Sequence::default();
-        resumed.resume(10, None);
+        resumed.resume(10, Micros(10), None);
         let trades = [
             (10, Verdict::Repeat),
             (7, Verdict::Repeat),
             (12, Verdict::New { skipped: 1 }),
             (9, Verdict::Repeat),
-            (11, Verdict::Late),
+            (11, LATE),
         ];
         check(&mut resumed, &trades, &[]);
     }
@@ -206,11 +285,11 @@ mod tests {
     fn what_was_taken_before_resuming_stays() {
         let mut gap = Sequence::default();
         check(&mut gap, &[(10, NEXT), (12, Verdict::New { skipped: 1 })], &[(11, 11)]);
-        gap.resume(7, None);
-        check(&mut gap, &[(7, Verdict::Repeat), (9, Verdict::Late)], &[(8, 8), (11, 11)]);
-        gap.resume(11, None);
+        gap.resume(7, Micros(7), None);
+        check(&mut gap, &[(7, Verdict::Repeat), (9, LATE)], &[(8, 8), (11, 11)]);
+        gap.resume(11, Micros(11), None);
         check(&mut gap, &[(8, Verdict::Repeat), (11, Verdict::Repeat), (13, NEXT)], &[]);
-        gap.resume(20, None);
+        gap.resume(20, Micros(20), None);
         check(&mut gap, &[(13, Verdict::Repeat), (22, Verdict::New { skipped: 1 })], &[(21, 21)]);
     }
 
@@ -225,7 +304,7 @@ mod tests {
             (2, Verdict::Forgotten),
             (1, Verdict::Forgotten),
             (3, Verdict::Repeat),
-            (4, Verdict::Late),
+            (4, LATE),
         ];
         check(&mut Sequence::default(), &trades, &[(6, 6), (8, 8)]);
     }
@@ -234,9 +313,9 @@ mod tests {
     fn a_counter_that_starts_again_is_not_a_repeat() {
         let mut sequence = Sequence::default();
         check(&mut sequence, &[(100, NEXT), (101, NEXT)], &[]);
-        sequence.take(5, Micros(5), 3);
-        assert_eq!(sequence.take(5, Micros(500), 3), Verdict::WentBack);
-        assert_eq!(sequence.take(5, Micros(5), 3), Verdict::Repeat);
+        sequence.take(5, Micros(5), Now::default(), 3);
+        assert_eq!(sequence.take(5, Micros(500), Now::default(), 3), Verdict::WentBack);
+        assert_eq!(sequence.take(5, Micros(5), Now::default(), 3), Verdict::Repeat);
     }
 
     #[test]
@@ -250,7 +329,7 @@ mod tests {
         );
         check(
             &mut sequence,
-            &[(i64::MAX, Verdict::Repeat), (0, Verdict::Late)],
+            &[(i64::MAX, Verdict::Repeat), (0, LATE)],
             &[(i64::MIN + 1, -1), (1, i64::MAX - 1)],
         );
     }
@@ -266,8 +345,10 @@ mod tests {
             for _ in 0..60 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let seq = i64::try_from(state >> 33).unwrap() % 40;
-                match sequence.take(seq, Micros(seq), 3) {
-                    Verdict::New { .. } | Verdict::Late => assert!(stored.insert(seq), "{seq}"),
+                match sequence.take(seq, Micros(seq), Now::default(), 3) {
+                    Verdict::New { .. } | Verdict::Late { .. } => {
+                        assert!(stored.insert(seq), "{seq}");
+                    }
                     Verdict::Repeat => assert!(stored.contains(&seq), "{seq} was lost"),
                     Verdict::Forgotten => {}
                     Verdict::WentBack => unreachable!("timestamps follow the numbers"),

@@ -11,6 +11,7 @@ use schema::{Builder, Kind, Micros, Now, Origin, Row};
 use super::{Decoder, LastIdentity, Limits, Stored};
 
 mod books;
+mod holes;
 mod hostile;
 mod numbers;
 mod tickers;

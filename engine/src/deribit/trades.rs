@@ -1,10 +1,13 @@
 //! `trades.X.interval` and `trades.kind.currency.interval`: an array of trades.
 
+use std::time::Duration;
+
 use schema::tables::{OptionTrade, PerpetualTrade, Rows};
 use schema::{Micros, Now};
 
 use super::decoder::Decoder;
 use super::field::{Float, Text, Whole};
+use super::holes::{name, write};
 use super::identities::Kind;
 use super::refusal::Refusal;
 use super::sequence::Verdict;
@@ -67,7 +70,7 @@ impl Decoder {
                 self.tally.strangers("trade", &trade.strangers);
                 let row = trade.option_trade(now.utc)?;
                 let sequence = (row.trade_seq, row.timestamp);
-                if self.is_new(instrument, sequence, Stored::OptionTrades, now)? {
+                if self.is_new(instrument, sequence, Stored::OptionTrades, now, rows)? {
                     rows.option_trades.push(&row);
                 }
                 Ok(())
@@ -76,7 +79,7 @@ impl Decoder {
                 self.tally.strangers("trade", &trade.strangers);
                 let row = trade.perpetual_trade(now.utc)?;
                 let sequence = (row.trade_seq, row.timestamp);
-                if self.is_new(instrument, sequence, Stored::PerpetualTrades, now)? {
+                if self.is_new(instrument, sequence, Stored::PerpetualTrades, now, rows)? {
                     rows.perpetual_trades.push(&row);
                 }
                 Ok(())
@@ -94,15 +97,29 @@ impl Decoder {
         (seq, timestamp): (i64, Micros),
         table: Stored,
         now: Now,
+        rows: &mut Rows,
     ) -> Result<bool, Refusal> {
+        let limit = self.limits.holes;
         let known = self.identities.of(instrument, now, self.limits.instruments);
+        if known.trades.is_full(limit) {
+            name(&mut known.trades, (&self.shard, instrument), Duration::MAX, now, rows);
+        }
         let tally = &mut self.tally;
-        match known.trades.take(seq, timestamp, self.limits.holes) {
+        match known.trades.take(seq, timestamp, now, limit) {
+            Verdict::New { skipped: 0 } => {}
             Verdict::New { skipped } => {
-                tally.holes_opened += u64::from(skipped > 0);
+                tally.holes_opened += 1;
                 tally.trades_missed = tally.trades_missed.saturating_add(skipped);
+                self.waiting.add(instrument, known);
             }
-            Verdict::Late => tally.late_trades += 1,
+            Verdict::Late { named } => {
+                tally.late_trades += 1;
+                if let Some(hole) = named {
+                    let place = (&*self.shard, instrument);
+                    write(&known.trades, place, (hole.from, hole.to), now, rows);
+                }
+                self.waiting.add(instrument, known);
+            }
             Verdict::Repeat => {
                 tally.duplicates_dropped.add(table, 1);
                 return Ok(false);

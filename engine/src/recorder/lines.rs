@@ -31,7 +31,7 @@ pub fn lines(
         let mut settings = Settings::new(Arc::clone(&shard), connections);
         settings.credentials = credentials.cloned();
         let since = gap_since(recovery, &shard, settings.latency_us_max);
-        let mut session = Talk::new(settings, decoder(recovery));
+        let mut session = Talk::new(settings, decoder(recovery, &shard));
         if let Some(since) = since {
             let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
             session.outage(since, cause);
@@ -68,11 +68,13 @@ fn gap_since(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<Micros
 }
 
 /// A decoder that knows what was recorded last: what the exchange sends again is not new.
-fn decoder(recovery: &Recovery) -> Decoder {
-    let mut decoder = Decoder::new(crate::deribit::Limits::default());
+fn decoder(recovery: &Recovery, shard: &Arc<str>) -> Decoder {
+    let limits = crate::deribit::Limits::default();
+    let mut decoder = Decoder::new(limits).of_shard(Arc::clone(shard));
     for (instrument, last) in &recovery.resume.instruments {
         let last = LastIdentity {
             trade_seq: last.trade_seq,
+            traded_at: last.traded_at,
             change_id: last.change_id,
             ticker: last.quote,
             received_at: Some(last.received_at),

@@ -31,6 +31,12 @@ impl Decode for Heard {
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], _: Now, _: &mut Rows) {
         self.0.push(format!("[{channel}] {reason}: {}", String::from_utf8_lossy(raw)));
     }
+
+    fn settle(&mut self, _: bool, _: Now, _: &mut Rows) {}
+
+    fn deadline(&self) -> Duration {
+        Duration::MAX
+    }
 }
 
 struct Conversation {
