@@ -66,18 +66,18 @@ impl Mischief {
         for at in 0..self.rules.len() {
             let Some((outgoing, _)) = messages.last() else { break };
             let Deed::Message(mishap) = &self.rules[at].rule.deed else { continue };
-            if !self.rules[at].rule.is_about(outgoing) {
+            if !self.rules[at].rule.is_about(outgoing) || !self.may(at, connection, now) {
                 continue;
             }
             let mishap = mishap.clone();
             // A chance is only one where there is something to break.
-            let gap = match mishap {
-                Mishap::Gap => match garbage::gap(outgoing, &mut self.random) {
-                    Some(gap) => Some(gap),
-                    None => continue,
-                },
-                _ => None,
+            let gap = match mishap == Mishap::Gap {
+                true => garbage::gap(outgoing, &mut self.random),
+                false => None,
             };
+            if mishap == Mishap::Gap && gap.is_none() {
+                continue;
+            }
             if !self.strikes(at, connection, now) {
                 continue;
             }
@@ -229,14 +229,18 @@ impl Mischief {
         self.rules.iter().filter_map(next).min()
     }
 
-    /// Whether a rule takes this chance.
+    /// Whether a rule has a chance here at all.
+    fn may(&self, at: usize, connection: u64, now: Now) -> bool {
+        let Live { rule, left, .. } = &self.rules[at];
+        *left > 0 && rule.covers(now, self.start) && rule.is_for(connection)
+    }
+
+    /// Whether a rule takes this chance. Where it has none nothing is drawn: another connection's
+    /// luck does not depend on it.
     fn strikes(&mut self, at: usize, connection: u64, now: Now) -> bool {
-        let live = &mut self.rules[at];
-        let may = live.left > 0 && live.rule.covers(now, self.start);
-        // Whoever is spared draws nothing: another connection's luck does not depend on it.
-        let may = may && live.rule.is_for(connection);
-        let strikes = may && self.random.unit() < live.rule.probability;
-        live.left -= u64::from(strikes);
+        let may = self.may(at, connection, now);
+        let strikes = may && self.random.unit() < self.rules[at].rule.probability;
+        self.rules[at].left -= u64::from(strikes);
         strikes
     }
 
