@@ -18,6 +18,7 @@ use crate::{Accepted, Position, Sink, SinkError};
 mod failure;
 mod file;
 mod inspection;
+mod listing;
 mod manifest;
 mod name;
 mod order;
@@ -25,6 +26,7 @@ mod survey;
 mod sweep;
 
 pub use inspection::{Inspection, inspect};
+pub use listing::{Listed, Listing, list};
 pub use survey::{Holding, Hole, Survey, survey};
 
 use manifest::{Contents, Entry, Manifest, Stored};

@@ -1,0 +1,60 @@
+//! The files that count, one by one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use journal::disk::Disk;
+use schema::Micros;
+
+use super::manifest;
+use super::survey::Hole;
+use crate::SinkError;
+
+/// Every stored file of a data folder, according to the manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The files.
+    pub files: Vec<Listed>,
+    /// The newest record of each journal.
+    pub positions: BTreeMap<String, u64>,
+    /// Records that no flush stored, although later ones of the journal are stored.
+    pub holes: Vec<Hole>,
+}
+
+/// One stored file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path below `DATA/parquet`.
+    pub path: String,
+    /// The table.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+    /// The least and the greatest time of a row.
+    pub times: [Micros; 2],
+    /// The least and the greatest sequence of a row.
+    pub sequences: [i64; 2],
+}
+
+/// Lists the files of a data folder. Changes nothing, and may run beside a recorder.
+///
+/// # Errors
+/// When the manifest cannot be read or is damaged.
+pub fn list(disk: &dyn Disk, data: &Path) -> Result<Listing, SinkError> {
+    let mut listing = Listing::default();
+    manifest::read(disk, data, |entry| {
+        let before = listing.positions.insert(entry.journal.clone(), entry.to).unwrap_or(0);
+        if entry.from > before + 1 {
+            let (from, to) = (before + 1, entry.from - 1);
+            listing.holes.push(Hole { journal: entry.journal, from, to });
+        }
+        listing.files.extend(entry.files.into_iter().map(|file| Listed {
+            path: file.path,
+            table: file.table,
+            rows: file.rows,
+            times: file.time.map(Micros),
+            sequences: file.sequence,
+        }));
+    })?;
+    Ok(listing)
+}
