@@ -10,6 +10,7 @@ mod command;
 mod days;
 mod disk;
 mod drivers;
+mod export;
 mod faults;
 mod kills;
 mod licences;

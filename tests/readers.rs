@@ -76,7 +76,7 @@ fn a_wrong_cell_is_found() {
 }
 
 // Written once; each reader is started by a test of its own.
-fn tape() -> &'static Path {
+pub(crate) fn tape() -> &'static Path {
     static TAPE: OnceLock<TempDir> = OnceLock::new();
     TAPE.get_or_init(write).path()
 }

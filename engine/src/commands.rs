@@ -1,6 +1,7 @@
 //! The commands, one file each: flags to settings, settings to the engine, results to words.
 
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod probe;
 pub(crate) mod record;

@@ -15,6 +15,8 @@ pub struct Failure {
 pub enum FailureKind {
     /// 0: a signal came before anything had begun.
     Stopped,
+    /// 130: a signal came before the work was done; the same command goes on with it.
+    Interrupted,
     /// 2: the command line or the configuration.
     Usage,
     /// 3: the exchange, or the way to it.
@@ -53,6 +55,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
             FailureKind::Stopped => 0,
+            FailureKind::Interrupted => 130,
             FailureKind::Usage => 2,
             FailureKind::Exchange => 3,
             FailureKind::Storage => 4,

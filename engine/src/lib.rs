@@ -9,6 +9,7 @@ pub mod dial;
 pub mod driver;
 pub mod duration;
 pub mod endpoint;
+pub mod export;
 pub mod failure;
 pub mod keeper;
 pub mod lock;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, inspect, probe, record, simulate};
+use crate::commands::{demo, export, inspect, probe, record, simulate};
 
 /// Fast, and gives memory back: a recorder runs for years.
 #[global_allocator]
@@ -18,7 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     name = "tapedeck",
     version,
     after_help = "Exit codes: 0 done, 2 usage or configuration, 3 exchange, 4 storage, \
-                  5 database, 6 the data folder is in use, 130 second signal."
+                  5 database, 6 the data folder is in use, 130 ended by a \
+                  signal before it was done."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Flags),
     /// Say what a journal or a Parquet file holds: rows, time range, gaps, torn tails.
     Inspect(inspect::Flags),
+    /// Write a part of the archive to files of their own: Parquet, CSV or Arrow, for a back-test.
+    Export(export::Flags),
     /// Try each uncertain fact about the exchange against the live exchange.
     Probe(probe::Flags),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Simulate(flags) => simulate::run(flags),
         Command::Demo(flags) => demo::run(&flags),
         Command::Inspect(flags) => inspect::run(&flags),
+        Command::Export(flags) => export::run(flags),
         Command::Probe(flags) => probe::run(&flags),
     };
     match done {

@@ -1,0 +1,203 @@
+//! Exports: a part of the archive, as files of their own.
+//!
+//! An export is a row of files, made one after the other. A file is written under a hidden name,
+//! made durable, named, and then entered into the manifest; whatever ends the program in between
+//! costs that one file. What stands in the manifest is checked when the same export runs again.
+
+mod archive;
+mod chain;
+mod csv;
+mod digest;
+mod folder;
+mod gaps;
+mod glob;
+mod interval;
+mod manifest;
+mod output;
+mod pipe;
+mod progress;
+mod read;
+mod request;
+mod sort;
+mod trouble;
+mod unit;
+
+use std::path::PathBuf;
+
+use schema::tables;
+
+use self::archive::{Archive, Missing};
+use self::folder::Folder;
+use self::gaps::Gaps;
+use self::pipe::Pipe;
+use self::progress::Progress;
+use self::unit::Unit;
+use crate::failure::{Failure, FailureKind};
+use crate::stop::Stop;
+
+pub use gaps::Gap;
+pub use glob::Glob;
+pub use interval::{Interval, instant};
+pub use manifest::{Absence, Entry, Held, Manifest, Source};
+pub use request::{Columns, Format, Order, Request};
+
+/// An export that is to be made, or to be gone on with.
+#[derive(Debug)]
+pub struct Export {
+    /// The data folder of the archive. A recorder may be at work in it.
+    pub data: PathBuf,
+    /// Where the files go.
+    pub out: PathBuf,
+    /// What is asked.
+    pub request: Request,
+    /// Memory for sorting, bytes.
+    pub sort_bytes: usize,
+}
+
+/// What a run of an export did.
+#[derive(Debug)]
+pub struct Account {
+    /// What the folder holds now.
+    pub manifest: Manifest,
+    /// Files that this run made; the others were there and are whole.
+    pub made: usize,
+}
+
+impl Export {
+    /// Makes every file that is not there yet, or of which the archive has more by now.
+    ///
+    /// # Errors
+    /// When the folder holds another export, a file of the archive is damaged, the disk refuses,
+    /// or `stop` is raised. What is finished stays finished.
+    pub fn run(&self, stop: &Stop) -> Result<Account, Failure> {
+        let mut archive = self.look()?;
+        let folder = Folder::open(&self.out, &self.request)?;
+        let mut manifest = folder.manifest()?;
+        let units = self.patiently(&mut archive, |archive| unit::units(&self.request, archive))?;
+        let gaps = self.patiently(&mut archive, |archive| self.gaps(archive))?;
+        manifest.archive = archive.held();
+        manifest.not_held = archive.absences(self.request.interval());
+        manifest.gaps = gaps;
+        manifest.finished = false;
+        manifest.write(&self.out)?;
+        let rows = units.iter().map(|unit| unit.source().rows).sum();
+        let mut progress = Progress::start(units.len(), rows);
+        let made = self.make_all(&units, &mut archive, &mut manifest, &mut progress, stop);
+        progress.end();
+        let made = made?;
+        manifest.finished = true;
+        manifest.write(&self.out)?;
+        folder.close();
+        Ok(Account { manifest, made })
+    }
+
+    fn look(&self) -> Result<Archive, Failure> {
+        let root = self.data.join("parquet");
+        if root.is_dir() {
+            return Archive::look(&self.data);
+        }
+        Err(trouble::usage(format_args!(
+            "there is no archive in {}: name a recorder's data folder with --data",
+            self.data.display()
+        )))
+    }
+
+    fn make_all(
+        &self,
+        units: &[Unit],
+        archive: &mut Archive,
+        manifest: &mut Manifest,
+        progress: &mut Progress,
+        stop: &Stop,
+    ) -> Result<usize, Failure> {
+        let mut made = 0;
+        for unit in units {
+            if stop.raised() {
+                return Err(stopped(&unit.path));
+            }
+            let known = manifest.entry(&unit.path);
+            let known = known.filter(|known| known.source == unit.source()).cloned();
+            let whole = known.filter(|known| known.is_whole(&self.out));
+            let is_new = whole.is_none();
+            let mut entry = match whole {
+                Some(entry) => entry,
+                None => {
+                    made += 1;
+                    let make = |archive: &Archive| {
+                        let mut unit = unit.clone();
+                        unit.refresh(archive);
+                        Pipe { export: self, unit: &unit, stop }.run(progress)
+                    };
+                    self.patiently(archive, make)?
+                }
+            };
+            let concerns = |gap: &&Gap| {
+                gap.touches(entry.interval) && gap.concerns(unit.currency.as_deref(), &self.request)
+            };
+            entry.gaps = manifest.gaps.iter().filter(concerns).cloned().collect();
+            progress.file(&entry, is_new);
+            if manifest.enter(entry) {
+                manifest.write(&self.out)?;
+            }
+        }
+        Ok(made)
+    }
+
+    /// Every gap of the interval.
+    fn gaps(&self, archive: &Archive) -> Result<Vec<Gap>, Missing> {
+        let table = tables::named("data_gaps").expect("a table of the schema");
+        let interval = self.request.interval();
+        let mut gaps = Gaps::default();
+        // A gap lies in the folder of the day on which it began.
+        let begun = |folder: &&archive::Folder| folder.times[0] < interval.to();
+        for folder in archive.folders(table).iter().filter(begun) {
+            for path in &folder.files {
+                read::rows(path, &table.parquet(), |rows| {
+                    gaps.add(&rows);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(gaps.of(interval))
+    }
+
+    /// Does something with the archive; once more with a new look at it when a file was merged
+    /// away in between.
+    fn patiently<T>(
+        &self,
+        archive: &mut Archive,
+        mut work: impl FnMut(&Archive) -> Result<T, Missing>,
+    ) -> Result<T, Failure> {
+        for _ in 0..LOOKS_MAX {
+            match work(archive) {
+                Ok(done) => return Ok(done),
+                Err(Missing::Failed(failure)) => return Err(failure),
+                Err(Missing::Gone(path)) => {
+                    let again = Archive::look(&self.data)?;
+                    if again.has(&path) {
+                        return Err(trouble::storage(format_args!(
+                            "{} is gone, although the recorder's manifest names it: restore it \
+                             from a copy, or leave its day out",
+                            path.display()
+                        )));
+                    }
+                    *archive = again;
+                }
+            }
+        }
+        Err(trouble::storage(format_args!(
+            "the files in {} change faster than they can be read; {}",
+            self.data.display(),
+            trouble::AGAIN
+        )))
+    }
+}
+
+/// A signal came before the end.
+fn stopped(path: &str) -> Failure {
+    let sentence = format!("stopped before {path} was finished; {}", trouble::AGAIN);
+    Failure::new(FailureKind::Interrupted, sentence)
+}
+
+/// More than a day has merges.
+const LOOKS_MAX: usize = 20;

@@ -1,0 +1,198 @@
+//! The archive as an export sees it: folders of Parquet files that the recorder's manifest names.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use journal::disk::System;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::statistics::Statistics;
+use schema::{Date, Micros, Table, tables};
+
+use super::interval::{Interval, instant};
+use super::manifest::{Absence, Held};
+use super::trouble;
+use crate::failure::Failure;
+
+/// One look at what the archive has. A recorder goes on meanwhile: what is read later may find
+/// that files have been merged into others since, and then needs another look.
+#[derive(Debug)]
+pub(super) struct Archive {
+    /// By table and then by path, which is by currency and day.
+    folders: BTreeMap<&'static str, Vec<Folder>>,
+    held: Held,
+    /// The least and the greatest time of all rows of all tables.
+    times: Option<[Micros; 2]>,
+}
+
+/// The files of a table that lie in one folder: of one currency and day, where it has them.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    /// Its path below `DATA/parquet`.
+    pub(super) below: String,
+    pub(super) currency: Option<String>,
+    pub(super) date: Option<Date>,
+    pub(super) files: Vec<PathBuf>,
+    pub(super) rows: u64,
+    pub(super) times: [Micros; 2],
+    pub(super) sequence: [i64; 2],
+}
+
+/// Why the archive could not be read.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// The file is not there any more: it was merged into another, or forgotten, since it was
+    /// listed.
+    Gone(PathBuf),
+    /// Nothing that another look mends.
+    Failed(Failure),
+}
+
+impl Archive {
+    /// Looks at the archive of a data folder, which may be a copy without journal or lock.
+    pub(super) fn look(data: &Path) -> Result<Self, Failure> {
+        let root = data.join("parquet");
+        let mut folders: BTreeMap<&'static str, BTreeMap<String, Folder>> = BTreeMap::new();
+        let mut times: Option<[Micros; 2]> = None;
+        let listing = sinks::parquet::list(&System, data).map_err(trouble::storage)?;
+        for file in listing.files {
+            let Some(table) = tables::named(&file.table) else { continue };
+            let Some((below, _)) = file.path.rsplit_once('/') else { continue };
+            let [least, greatest] = file.times;
+            let known = times.unwrap_or(file.times);
+            times = Some([known[0].min(least), known[1].max(greatest)]);
+            let folder = folders.entry(table.name).or_default().entry(below.to_owned());
+            let folder = folder.or_insert_with(|| Folder::new(below));
+            folder.files.push(root.join(&file.path));
+            folder.rows += file.rows;
+            folder.times = [folder.times[0].min(least), folder.times[1].max(greatest)];
+            let [first, last] = file.sequences;
+            folder.sequence = [folder.sequence[0].min(first), folder.sequence[1].max(last)];
+        }
+        let folders =
+            folders.into_iter().map(|(table, folders)| (table, folders.into_values().collect()));
+        let held = Held {
+            records: listing.positions,
+            holes: listing.holes.iter().map(ToString::to_string).collect(),
+        };
+        Ok(Self { folders: folders.collect(), held, times })
+    }
+
+    /// The folders of a table, by currency and day.
+    pub(super) fn folders(&self, table: &Table) -> &[Folder] {
+        self.folders.get(table.name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The folder of that path below `DATA/parquet`.
+    pub(super) fn folder(&self, table: &Table, below: &str) -> Option<&Folder> {
+        self.folders(table).iter().find(|folder| folder.below == below)
+    }
+
+    /// Whether it names the file.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.folders.values().flatten().any(|folder| folder.files.iter().any(|file| file == path))
+    }
+
+    /// What it had, for the manifest.
+    pub(super) fn held(&self) -> Held {
+        self.held.clone()
+    }
+
+    /// The parts of the interval of which there is nothing here.
+    pub(super) fn absences(&self, interval: Interval) -> Vec<Absence> {
+        let absence = |from: Micros, to: Micros, why: String| {
+            let absent = Interval::new(from, to).ok()?.and(interval)?;
+            Some(Absence { from: absent.from(), to: absent.to(), why })
+        };
+        let Some([oldest, newest]) = self.times else {
+            let why = "the archive is empty".to_owned();
+            return absence(interval.from(), interval.to(), why).into_iter().collect();
+        };
+        // Rows of one moment reach the archive one after the other.
+        let complete = Micros(newest.0 - UNDER_WAY_US);
+        let before = format!("the archive begins at {oldest}");
+        let after = format!(
+            "the archive's newest row is of {newest}; what came later is not stored, or not yet"
+        );
+        let before = absence(Micros(i64::MIN), oldest, before);
+        before.into_iter().chain(absence(complete, Micros(i64::MAX), after)).collect()
+    }
+
+    /// The span in which a folder's rows were received, as the footers of its files say; `None`
+    /// if it has no row.
+    pub(super) fn received(&self, folder: &Folder) -> Result<Option<Interval>, Missing> {
+        let mut range = [i64::MAX, i64::MIN];
+        for path in &folder.files {
+            let [least, greatest] = received(path).map_err(|error| Missing::of(path, &error))?;
+            range = [range[0].min(least), range[1].max(greatest)];
+        }
+        Ok(Interval::new(Micros(range[0]), Micros(range[1].saturating_add(1))).ok())
+    }
+}
+
+impl Folder {
+    fn new(below: &str) -> Self {
+        let value = |key: &str| below.split('/').find_map(|part| part.strip_prefix(key));
+        Self {
+            below: below.to_owned(),
+            currency: value("currency=").map(Into::into),
+            date: value("date=").and_then(|date| instant(date).ok()).map(Micros::date),
+            files: Vec::new(),
+            rows: 0,
+            times: [Micros(i64::MAX), Micros(i64::MIN)],
+            sequence: [i64::MAX, i64::MIN],
+        }
+    }
+
+    /// A name for a file of its rows, which still says what it is when it is carried elsewhere.
+    pub(super) fn name(&self) -> String {
+        let value = |part: &str| part.rsplit_once('=').map_or(part, |(_, value)| value).to_owned();
+        self.below.split('/').map(value).collect::<Vec<_>>().join("-")
+    }
+}
+
+impl Missing {
+    /// What it means that a file of the archive could not be read.
+    pub(super) fn of(path: &Path, error: &ParquetError) -> Self {
+        let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
+        if let ParquetError::External(inner) = error
+            && inner.downcast_ref::<std::io::Error>().is_some_and(gone)
+        {
+            return Self::Gone(path.to_owned());
+        }
+        Self::Failed(trouble::storage(format_args!(
+            "{} cannot be read as Parquet: {error}; restore it from a copy, or leave its day out",
+            path.display()
+        )))
+    }
+}
+
+impl From<Failure> for Missing {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The least and the greatest `received_at` of a file; everything, if it does not say.
+fn received(path: &Path) -> Result<[i64; 2], ParquetError> {
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&File::open(path)?)?;
+    let mut range = [i64::MAX, i64::MIN];
+    for group in footer.row_groups() {
+        let mut columns = group.columns().iter();
+        let column = columns.find(|chunk| chunk.column_path().parts() == ["received_at"]);
+        let (least, greatest) = match column.and_then(|chunk| chunk.statistics()) {
+            Some(Statistics::Int64(values)) => (values.min_opt(), values.max_opt()),
+            Some(_) | None => (None, None),
+        };
+        let (Some(least), Some(greatest)) = (least, greatest) else {
+            return Ok([i64::MIN, i64::MAX - 1]);
+        };
+        range = [range[0].min(*least), range[1].max(*greatest)];
+    }
+    Ok(range)
+}
+
+/// As in docs/gaps.md: a row may be under way for that long.
+const UNDER_WAY_US: i64 = 2_000_000;
