@@ -22,6 +22,7 @@ mod recording;
 mod refusal;
 mod refusals;
 mod replaying;
+mod research;
 mod tidy;
 mod tls;
 mod websocket;
