@@ -6,6 +6,7 @@
 mod autobahn;
 mod captures;
 mod clients;
+mod cluster;
 mod command;
 mod days;
 mod disk;

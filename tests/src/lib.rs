@@ -1,11 +1,13 @@
 //! What whole-program tests share: parts of the machine, skips that show, guarded processes.
 
+mod cluster;
 mod machine;
 mod running;
 mod skips;
 pub mod tape;
 pub mod truth;
 
+pub use cluster::Cluster;
 pub use machine::{binary, free_port, python, root, shared};
 pub use running::Running;
 pub use skips::{heavy, skip};
