@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so best by stopping")]
 
 mod autobahn;
+mod books;
 mod captures;
 mod clients;
 mod cluster;

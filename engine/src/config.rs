@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: Tls,
     /// How channels are spread over connections; empty for the standard shards.
     pub shards: Vec<Shard>,
+    /// How much is recorded of the order books.
+    pub books: Books,
     /// How the list of instruments is followed.
     pub lifecycle: Lifecycle,
     /// The durable log.
@@ -74,7 +76,7 @@ pub enum Class {
     Ticker,
     /// `trades.X`.
     Trades,
-    /// `book.X`: every change of the order book.
+    /// `book.X`: every change of the order book; the same as `books.mode = "incremental"`.
     Book,
     /// `perpetual.X`: interest.
     Perpetual,
@@ -131,6 +133,25 @@ pub struct Shard {
     /// Channels a connection may have.
     #[serde(default = "capacity")]
     pub capacity: usize,
+}
+
+/// `[books]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Books {
+    /// How much.
+    pub mode: BookMode,
+}
+
+/// How much is recorded of the order books.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum BookMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Every change.
+    Incremental,
 }
 
 /// `[lifecycle]`
@@ -276,7 +297,18 @@ impl Default for Parquet {
 }
 
 impl Config {
-    /// The shard groups: those configured, or the predecessor's names and sizes.
+    /// How much is recorded of the books: `books.mode`, unless the class `book` is among the
+    /// channels, which asks for every change.
+    #[must_use]
+    pub fn book_mode(&self) -> BookMode {
+        match self.exchange.channels.contains(&Class::Book) {
+            true => BookMode::Incremental,
+            false => self.books.mode,
+        }
+    }
+
+    /// The shard groups: those configured, or the predecessor's names and sizes; twice as many
+    /// connections when each instrument has a book's channel too.
     #[must_use]
     pub fn shard_groups(&self) -> Vec<Shard> {
         if !self.shards.is_empty() {
@@ -290,7 +322,8 @@ impl Config {
         };
         let options = |currency: &String| {
             let count = if currency == "BTC" { 3 } else { 4 };
-            group(&format!("{}-options", currency.to_lowercase()), Some(currency), count)
+            let times = if self.book_mode() == BookMode::Incremental { 2 } else { 1 };
+            group(&format!("{}-options", currency.to_lowercase()), Some(currency), count * times)
         };
         let mut groups: Vec<Shard> = self.exchange.currencies.iter().map(options).collect();
         groups.push(group("perpetuals", None, 1));

@@ -38,11 +38,11 @@ use std::time::Duration;
 use schema::Now;
 use schema::tables::Rows;
 
-use crate::session::Decode;
+use crate::session::{Chain, Decode};
 
 impl Decode for Decoder {
-    fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) {
-        self.decode(channel, data, now, rows);
+    fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain {
+        self.decode(channel, data, now, rows)
     }
 
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows) {

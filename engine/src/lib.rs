@@ -1,6 +1,7 @@
 //! The engine: exchange bytes become batches, batches become a durable tape.
 
 pub mod backoff;
+pub mod book;
 pub mod clock;
 pub mod config;
 pub mod credits;

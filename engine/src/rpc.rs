@@ -8,8 +8,10 @@
 //! | `login.rs` | credentials and tokens |
 //! | `watchdog.rs` | silence |
 //! | `refusals.rs` | the gaps of refused channels |
+//! | `chains.rs` | books that lost a change |
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod chains;
 mod envelope;
 mod login;
 mod refusals;
@@ -30,8 +32,9 @@ use schema::{Micros, Now};
 use sonic_rs::LazyValue;
 
 use crate::credits::Credits;
-use crate::session::{Cause, Counters, Decode, Outage, Session, SessionError};
+use crate::session::{Cause, Chain, Counters, Decode, Outage, Session, SessionError};
 use crate::subscriptions::{Request, Subscriptions};
+use chains::Chains;
 use envelope::Message;
 pub use login::Credentials;
 use login::Login;
@@ -58,6 +61,8 @@ pub struct Connection<D> {
     watchdog: Watchdog,
     outage: Outage,
     refusals: Refusals,
+    chains: Chains,
+    connected_at: Micros,
     counters: Counters,
 }
 
@@ -100,6 +105,8 @@ impl<D: Decode> Connection<D> {
             watchdog: Watchdog::new(settings.idle_max, settings.silent_data_max),
             outage: Outage::new(shard()),
             refusals: Refusals::new(shard()),
+            chains: Chains::new(shard()),
+            connected_at: Micros::default(),
             counters: Counters::default(),
             settings,
             decoder,
@@ -139,8 +146,26 @@ impl<D: Decode> Connection<D> {
         let tickers = self.subscriptions.acknowledged().iter().any(is_ticker);
         self.watchdog.expect_tickers(tickers, now);
         self.refusals.update(self.subscriptions.refused(), now, rows);
+        self.chains.retain(|channel| self.subscriptions.wants(channel), now, rows);
         if self.phase == Phase::Open && self.subscriptions.is_complete() {
             self.outage.close(now, rows);
+        }
+    }
+
+    /// Follows what a notification was to its book.
+    fn link(&mut self, channel: &str, chain: Chain, now: Now, rows: &mut Rows) {
+        match chain {
+            Chain::Quiet => {}
+            Chain::Begun => self.chains.begun(channel, now, rows),
+            Chain::Broken { since, last, prev } => {
+                self.counters.books_broken += 1;
+                let id = |id: Option<i64>| id.map_or("none".to_owned(), |id| id.to_string());
+                let detail =
+                    format!("change_id {} is followed by one after {}", id(last), id(prev));
+                // Nothing before this connection was promised of a book that never began.
+                let since = since.unwrap_or(self.connected_at);
+                self.chains.broke(channel, since, detail, now, rows);
+            }
         }
     }
 
@@ -199,6 +224,7 @@ impl<D: Decode> Session for Connection<D> {
         self.phase = Phase::LoggingIn;
         self.owed = Owed { hello: !self.settings.client_name.is_empty(), ..Owed::default() };
         self.watchdog.connected(now);
+        self.connected_at = now.utc;
         match &mut self.login {
             Some(login) => {
                 login.reset();
@@ -221,7 +247,8 @@ impl<D: Decode> Session for Connection<D> {
             Ok(Message::Notification { channel, data }) => {
                 self.counters.notifications += 1;
                 self.watchdog.data(is_ticker(&channel), now);
-                self.decoder.decode(&channel, data.as_raw_str(), now, rows);
+                let chain = self.decoder.decode(&channel, data.as_raw_str(), now, rows);
+                self.link(&channel, chain, now, rows);
                 return Ok(());
             }
             Ok(Message::Heartbeat) => return Ok(()),
@@ -276,7 +303,7 @@ impl<D: Decode> Session for Connection<D> {
         if let Some(login) = &self.login {
             deadline = deadline.min(login.renew_at());
         }
-        deadline = deadline.min(self.decoder.deadline());
+        deadline = deadline.min(self.decoder.deadline()).min(self.chains.deadline());
         if self.owed.any() {
             deadline = deadline.min(self.asking.ready_at());
         }
@@ -302,6 +329,12 @@ impl<D: Decode> Session for Connection<D> {
         }
         if self.decoder.deadline() <= now.monotonic {
             self.decoder.settle(false, now, rows);
+        }
+        if self.chains.deadline() <= now.monotonic {
+            while let Some(channel) = self.chains.renewal(now.monotonic) {
+                self.counters.books_renewed += 1;
+                self.subscriptions.renew(&channel);
+            }
         }
         self.owed.tests += u32::from(self.watchdog.check(now)?);
         self.settle(now, rows);
@@ -330,6 +363,7 @@ impl<D: Decode> Session for Connection<D> {
         self.outage.abandon(now, rows);
         // The next process opens a gap of its own from here on, and asks for these again.
         self.refusals.update(std::iter::empty(), now, rows);
+        self.chains.retain(|_| false, now, rows);
     }
 
     fn acknowledged(&self) -> &ChannelSet {

@@ -7,7 +7,7 @@ use lifecycle::{ChannelSet, Group};
 use schema::Instrument;
 use schema::instrument::Shape;
 
-use crate::config::{Class, Config, Shard};
+use crate::config::{BookMode, Class, Config, Shard};
 
 /// An instrument that is on the exchange's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,10 +145,12 @@ impl Groups {
                 // One channel carries every option of the currency, those listed later too.
                 Class::Trades if all => format!("trades.option.{currency}.{interval}"),
                 Class::Trades => format!("trades.{name}.{interval}"),
-                Class::Book => format!("book.{name}.{interval}"),
-                Class::Perpetual | Class::Index => continue,
+                Class::Book | Class::Perpetual | Class::Index => continue,
             };
             self.add(Some(currency), channel, currency)?;
+        }
+        if config.book_mode() == BookMode::Incremental {
+            self.add(Some(currency), format!("book.{name}.{interval}"), currency)?;
         }
         Ok(())
     }
@@ -159,11 +161,13 @@ impl Groups {
             let channel = match class {
                 Class::Ticker => format!("ticker.{name}.{interval}"),
                 Class::Trades => format!("trades.{name}.{interval}"),
-                Class::Book => format!("book.{name}.{interval}"),
                 Class::Perpetual => format!("perpetual.{name}.{interval}"),
-                Class::Index => continue,
+                Class::Book | Class::Index => continue,
             };
             self.add(None, channel, name)?;
+        }
+        if config.book_mode() == BookMode::Incremental {
+            self.add(None, format!("book.{name}.{interval}"), name)?;
         }
         Ok(())
     }
@@ -287,6 +291,21 @@ mod tests {
         config.exchange.instruments = vec!["btc-6OCT26-2-C".into()];
         let error = from_instruments(&config, &candidates(&["BTC-6OCT26-1-C"])).unwrap_err();
         assert!(error.to_string().contains("did you mean BTC-6OCT26-1-C?"), "{error}");
+    }
+
+    #[test]
+    fn every_change_of_a_book_is_a_channel_more() {
+        let mut config = Config::default();
+        config.exchange.channels = vec![Class::Ticker];
+        config.books.mode = BookMode::Incremental;
+        let expected = [
+            "btc-options*6: book.BTC-6OCT26-1-C.100ms ticker.BTC-6OCT26-1-C.100ms",
+            "perpetuals*1: book.BTC-PERPETUAL.100ms ticker.BTC-PERPETUAL.100ms",
+        ];
+        check(&config, &["BTC-6OCT26-1-C", "BTC-PERPETUAL"], &expected);
+        config.books.mode = BookMode::Off;
+        config.exchange.channels.push(Class::Book);
+        check(&config, &["BTC-6OCT26-1-C", "BTC-PERPETUAL"], &expected);
     }
 
     #[test]

@@ -58,8 +58,9 @@ pub trait Session {
     /// knows after a restart. The gap closes when the goal is acknowledged.
     fn outage(&mut self, since: Micros, cause: Cause);
 
-    /// The process ends: writes a gap that is still open, without an end, and ends the gaps of
-    /// refused channels, which the gap of the restart takes over.
+    /// The process ends: names what is missing, writes a gap that is still open, without an end,
+    /// and ends the gaps of refused channels and broken books, which the gap of the restart takes
+    /// over.
     fn finish(&mut self, now: Now, rows: &mut Rows);
 
     /// The channels that the exchange has acknowledged on this connection, for the journal.
@@ -93,8 +94,8 @@ pub trait Session {
 
 /// Turns one notification into rows.
 pub trait Decode {
-    /// Appends the rows of one notification: `data` is its JSON text.
-    fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows);
+    /// Appends the rows of one notification: `data` is its JSON text. What it was to a book.
+    fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain;
 
     /// Keeps a message that is not understood; `channel` is empty where it could not be read.
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows);
@@ -105,6 +106,25 @@ pub trait Decode {
     /// When [`settle`](Self::settle) has something to do if nothing arrives, on the monotonic
     /// clock.
     fn deadline(&self) -> Duration;
+}
+
+/// What a notification was to the chain of a book's changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chain {
+    /// Nothing that concerns one, or the next change, or one more of a chain that is broken.
+    #[default]
+    Quiet,
+    /// The whole book: a chain begins.
+    Begun,
+    /// A change that does not follow what was recorded. The book is unknown until a chain begins.
+    Broken {
+        /// When the newest message came that could be relied on.
+        since: Option<Micros>,
+        /// The newest change_id before.
+        last: Option<i64>,
+        /// The change_id that this one follows.
+        prev: Option<i64>,
+    },
 }
 
 /// What a session counts, since the program's start.
@@ -128,6 +148,10 @@ pub struct Counters {
     pub replies_unknown: u64,
     /// Times that the exchange asked whether we are alive.
     pub test_requests: u64,
+    /// Books whose chain of changes broke.
+    pub books_broken: u64,
+    /// Times that a book was subscribed anew because of that.
+    pub books_renewed: u64,
 }
 
 /// Why data was not received.
@@ -158,6 +182,8 @@ pub enum CauseKind {
     Throttled,
     /// We read too slowly for the exchange.
     TooSlow,
+    /// Changes of a book were skipped.
+    BookChain,
     /// Trades of an instrument were skipped.
     TradeSeq,
 }
@@ -175,6 +201,7 @@ impl CauseKind {
             Self::SubscriptionRefused => "subscription_refused",
             Self::Throttled => "throttled",
             Self::TooSlow => "too_slow",
+            Self::BookChain => "book_chain",
             Self::TradeSeq => "trade_seq",
         }
     }

@@ -7,9 +7,10 @@ use lifecycle::{ChannelSet, Swap};
 
 /// The channels of one connection, on their way to a goal.
 ///
-/// Invariants: a channel of the goal is never let go; what is gone is let go only when all that is
-/// new is acknowledged or refused; a channel is in one unanswered request at most; a channel is
-/// acknowledged only after a reply that named it, on this connection.
+/// Invariants: a channel of the goal is never let go, but to be [renewed](Self::renew); what is
+/// gone is let go only when all that is new is acknowledged or refused; a channel is in one
+/// unanswered request at most; a channel is acknowledged only after a reply that named it, on this
+/// connection.
 ///
 /// Requests of one connection are taken to be processed in the order in which they were sent;
 /// their replies may come in any order, or not at all.
@@ -28,6 +29,8 @@ pub struct Subscriptions {
     /// Channels of a call that was rejected as a whole, and how many of them to ask for at once:
     /// halved until the one that spoils the call stands alone.
     suspects: BTreeMap<String, usize>,
+    /// Channels of the goal that are to begin anew.
+    renewing: BTreeMap<String, Renewal>,
     last_ticket: u64,
     failures: u32,
     paused_until: Duration,
@@ -65,6 +68,15 @@ pub enum Verb {
     Unsubscribe,
 }
 
+/// How far a channel is that begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    /// It is to be let go.
+    Leaves,
+    /// It is gone, and to be subscribed again.
+    Returns,
+}
+
 #[derive(Debug, Default)]
 struct Refusal {
     times: u32,
@@ -86,6 +98,7 @@ impl Subscriptions {
             in_flight: Vec::new(),
             refused: BTreeMap::new(),
             suspects: BTreeMap::new(),
+            renewing: BTreeMap::new(),
             last_ticket: 0,
             failures: 0,
             paused_until: Duration::ZERO,
@@ -101,11 +114,21 @@ impl Subscriptions {
         self.goal = swap.goal;
         self.refused.retain(|channel, _| self.goal.contains(channel));
         self.suspects.retain(|channel, _| self.goal.contains(channel));
+        self.renewing.retain(|channel, _| self.goal.contains(channel));
         for channel in self.goal.iter().filter(|c| json_bytes(c) > self.limits.bytes_max) {
             let never = Refusal { times: 1, retry_at: Duration::MAX };
             self.refused.insert(channel.to_owned(), never);
         }
         self.touch();
+    }
+
+    /// Lets a channel of the goal go and subscribes it again, so that the exchange sends what it
+    /// sends at the beginning only. One that is not acknowledged is about to begin anyway.
+    pub fn renew(&mut self, channel: &str) {
+        if self.goal.contains(channel) && self.acknowledged.contains(channel) {
+            self.renewing.insert(channel.to_owned(), Renewal::Leaves);
+            self.touch();
+        }
     }
 
     /// A new connection: nothing is acknowledged or in flight. What was refused stays refused
@@ -116,6 +139,7 @@ impl Subscriptions {
         self.doubtful = ChannelSet::default();
         self.in_flight.clear();
         self.suspects.clear();
+        self.renewing.clear();
         self.failures = 0;
         self.paused_until = Duration::ZERO;
         self.touch();
@@ -165,11 +189,15 @@ impl Subscriptions {
                 // Not listed means that it was not subscribed, so that it is gone either way.
                 Verb::Unsubscribe => {
                     self.doubtful.remove(channel);
+                    if let Some(renewal) = self.renewing.get_mut(channel) {
+                        *renewal = Renewal::Returns;
+                    }
                 }
                 Verb::Subscribe if listed.contains(channel) => {
                     self.doubtful.remove(channel);
                     self.suspects.remove(channel);
                     self.refused.remove(channel);
+                    self.renewing.remove(channel);
                     self.changes += u64::from(self.acknowledged.insert(channel));
                 }
                 Verb::Subscribe => self.refuse(channel, now),
@@ -234,11 +262,21 @@ impl Subscriptions {
         self.refused.keys().map(String::as_str)
     }
 
-    /// Whether every channel of a goal is acknowledged or refused.
+    /// Whether the channel is part of the goal.
+    #[must_use]
+    pub fn wants(&self, channel: &str) -> bool {
+        self.goal.contains(channel)
+    }
+
+    /// Whether every channel of a goal is acknowledged or refused. One that is renewed is, too:
+    /// whoever asked for that knows what it lacks.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let served =
-            |channel| self.acknowledged.contains(channel) || self.refused.contains_key(channel);
+        let served = |channel| {
+            self.acknowledged.contains(channel)
+                || self.refused.contains_key(channel)
+                || self.renewing.contains_key(channel)
+        };
         self.generation.is_some() && self.goal.iter().all(served)
     }
 
@@ -277,10 +315,16 @@ impl Subscriptions {
             Some(refusal) => refusal.retry_at <= now,
             None => true,
         };
+        let leaves = |channel: &str| self.renewing.get(channel) == Some(&Renewal::Leaves);
         let new = self.goal.without(&self.acknowledged);
-        let new = self.chunk(new.filter(|channel| may_ask(channel)));
-        if !new.is_empty() || !self.is_complete() {
+        let new = self.chunk(new.filter(|channel| may_ask(channel) && !leaves(channel)));
+        if !new.is_empty() {
             return (Verb::Subscribe, new);
+        }
+        let leaving = self.renewing.keys().map(String::as_str).filter(|channel| leaves(channel));
+        let leaving = self.chunk(leaving);
+        if !leaving.is_empty() || !self.is_complete() {
+            return (Verb::Unsubscribe, leaving);
         }
         (Verb::Unsubscribe, self.chunk(self.gone()))
     }
@@ -316,7 +360,8 @@ impl Subscriptions {
     fn begin(&mut self, verb: Verb, channels: ChannelSet) -> Request {
         if verb == Verb::Unsubscribe {
             for channel in channels.iter() {
-                assert!(!self.goal.contains(channel), "{channel} is wanted");
+                let renewed = self.renewing.contains_key(channel);
+                assert!(renewed || !self.goal.contains(channel), "{channel} is wanted");
                 self.changes += u64::from(self.acknowledged.remove(channel));
             }
         }
@@ -334,6 +379,7 @@ impl Subscriptions {
 
     fn refuse(&mut self, channel: &str, now: Duration) {
         self.suspects.remove(channel);
+        self.renewing.remove(channel);
         if !self.goal.contains(channel) {
             return;
         }

@@ -1,5 +1,6 @@
 //! What a recorder stored, read back from its Parquet files by the parquet crate alone.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,14 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
+use crate::books;
+
 /// The rows of an archive that the simulator's truth can judge.
 #[derive(Debug, Default)]
 pub struct Tape {
     /// One key a row: the table and every value that the wire carried.
     pub keys: Vec<String>,
-    /// The gaps: start, end, cause.
+    /// The gaps, each as the newest row about it says.
     pub gaps: Vec<Gap>,
     /// The newest `received_at` of the rows, µs UTC; 0 without rows.
     pub newest_received: i64,
@@ -31,6 +34,23 @@ pub struct Gap {
     pub cause: String,
     /// The shard.
     pub shard: String,
+    /// Whose data, `*` for all of the shard's.
+    pub instrument: String,
+    /// What exactly.
+    pub detail: String,
+}
+
+impl Gap {
+    /// Whether a row of that table and instrument may be missing because of this.
+    #[must_use]
+    pub fn concerns(&self, table: &str, instrument: &str) -> bool {
+        let table = match self.cause.as_str() {
+            "book_chain" => table == "book_changes",
+            "trade_seq" => table.ends_with("_trades"),
+            _ => true,
+        };
+        table && (self.instrument == "*" || self.instrument == instrument)
+    }
 }
 
 /// The columns of a table that make a row's key, each with its place on the wire.
@@ -213,16 +233,40 @@ impl Tape {
                 }
             });
         }
-        for_each_batch(&data.join("parquet/data_gaps"), |batch| {
-            tape.gaps.extend((0..batch.num_rows()).map(|row| Gap {
-                start: instant(batch, "start_time", row).expect("a gap has a start"),
-                end: instant(batch, "end_time", row),
-                cause: cell(column(batch, "cause"), row),
-                shard: cell(column(batch, "shard"), row),
-            }));
-        });
+        for (table, key) in books::TABLES {
+            for_each_batch(&data.join("parquet").join(table), |batch| {
+                tape.keys.extend((0..batch.num_rows()).map(|row| key(batch, row)));
+            });
+        }
+        tape.gaps = gaps(data);
         tape
     }
+}
+
+/// A row that has the identity of an earlier one replaces it.
+fn gaps(data: &Path) -> Vec<Gap> {
+    let mut gaps = BTreeMap::new();
+    for_each_batch(&data.join("parquet/data_gaps"), |batch| {
+        for row in 0..batch.num_rows() {
+            let text = |name| cell(column(batch, name), row);
+            let gap = Gap {
+                start: instant(batch, "start_time", row).expect("a gap has a start"),
+                end: instant(batch, "end_time", row),
+                cause: text("cause"),
+                shard: text("shard"),
+                instrument: text("instrument"),
+                detail: text("detail"),
+            };
+            let identity =
+                (gap.start, gap.shard.clone(), gap.instrument.clone(), gap.cause.clone());
+            let sequence: i64 = text("sequence").parse().expect("every row has its place");
+            let newest = gaps.entry(identity).or_insert((sequence, gap.clone()));
+            if newest.0 < sequence {
+                *newest = (sequence, gap);
+            }
+        }
+    });
+    gaps.into_values().map(|(_, gap)| gap).collect()
 }
 
 /// Every Parquet file below the folder.
@@ -242,7 +286,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn for_each_batch(folder: &Path, mut then: impl FnMut(&RecordBatch)) {
+pub(crate) fn for_each_batch(folder: &Path, mut then: impl FnMut(&RecordBatch)) {
     for path in files(folder) {
         let file = File::open(&path).expect("a Parquet file is readable");
         let reader = ParquetRecordBatchReaderBuilder::try_new(file)
@@ -254,16 +298,16 @@ fn for_each_batch(folder: &Path, mut then: impl FnMut(&RecordBatch)) {
     }
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
+pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).unwrap_or_else(|| panic!("the file has a column {name}"))
 }
 
-fn instant(batch: &RecordBatch, name: &str, row: usize) -> Option<i64> {
+pub(crate) fn instant(batch: &RecordBatch, name: &str, row: usize) -> Option<i64> {
     let times = column(batch, name).as_primitive::<TimestampMicrosecondType>();
     times.is_valid(row).then(|| times.value(row))
 }
 
-fn cell(array: &ArrayRef, row: usize) -> String {
+pub(crate) fn cell(array: &ArrayRef, row: usize) -> String {
     if array.is_null(row) {
         return "-".into();
     }
@@ -281,7 +325,7 @@ fn cell(array: &ArrayRef, row: usize) -> String {
 
 /// A number as the shortest text that gives it back; whole numbers without a point, since the
 /// wire writes `2700`, `2700.0` and `2.7e3` for the same number.
-fn float(number: f64) -> String {
+pub(crate) fn float(number: f64) -> String {
     if number.fract() == 0.0 && number.abs() < 1e15 {
         return format!("{number:.0}").replace("-0", "0");
     }

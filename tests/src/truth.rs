@@ -3,11 +3,12 @@
 //! Written against the wire alone (serde_json, field by field): nothing of the recorder's decoder
 //! is used, so that a mistake there cannot hide here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
 
+use crate::books;
 use crate::tape::{Columns, Tape};
 
 /// A row that was sent, under the same key that [`Tape`] gives a stored row.
@@ -19,6 +20,15 @@ pub struct Sent {
     pub at: i64,
 }
 
+impl Sent {
+    /// The table and the instrument.
+    #[must_use]
+    pub fn subject(&self) -> (&str, &str) {
+        let mut words = self.key.split(' ');
+        (words.next().unwrap_or_default(), words.next().unwrap_or_default())
+    }
+}
+
 /// Everything that was sent and must be stored, in the order of sending.
 #[derive(Debug, Default)]
 pub struct Truth {
@@ -26,8 +36,13 @@ pub struct Truth {
     pub rows: Vec<Sent>,
     /// Frames that were read.
     pub frames: usize,
-    newest_ticker: HashMap<String, String>,
+    /// Rows that may be stored, each so often: windows, of which a sampler takes the first one of
+    /// a subscription, and snapshots of a book that is known already.
+    optional: BTreeMap<String, i64>,
+    newest: HashMap<String, String>,
+    tickers: HashMap<String, Value>,
     trades: HashMap<String, ()>,
+    books: HashSet<String>,
 }
 
 /// What an instrument's name says of its kind; other kinds have no table.
@@ -82,6 +97,12 @@ impl Truth {
         let (class, data) = (channel.split('.').next().unwrap_or_default(), &params["data"]);
         match class {
             "ticker" => self.ticker(data, at),
+            "book" if channel.split('.').count() == 3 => self.book(data, at),
+            "book" => {
+                let instrument = data["instrument_name"].as_str().unwrap_or_default();
+                let key = books::key_of_window(data, self.tickers.get(instrument));
+                *self.optional.entry(key).or_default() += 1;
+            }
             "trades" => data.as_array().expect("trades are a list").iter().for_each(|trade| {
                 self.trade(trade, at);
             }),
@@ -108,13 +129,33 @@ impl Truth {
             Kind::Other => return,
         };
         let key = columns.key_of_wire(Some(instrument), data);
+        self.tickers.insert(instrument.to_owned(), data.clone());
         self.push_changed(&format!("t {instrument}"), key, at);
+    }
+
+    /// A change is to be stored once, however often it was sent, and a book's first snapshot. Later
+    /// ones may be.
+    fn book(&mut self, data: &Value, at: i64) {
+        let snapshot = books::is_snapshot(data);
+        let (instrument, change_id) = (&data["instrument_name"], &data["change_id"]);
+        let identity = match snapshot {
+            true => format!("{instrument}"),
+            false => format!("{instrument} {change_id}"),
+        };
+        let new = self.books.insert(identity);
+        for key in books::keys_of_message(data) {
+            if new {
+                self.rows.push(Sent { key, at });
+            } else if snapshot {
+                *self.optional.entry(key).or_default() += 1;
+            }
+        }
     }
 
     /// A row that is equal to the one before it is the same row, sent twice.
     fn push_changed(&mut self, stream: &str, key: String, at: i64) {
-        if self.newest_ticker.get(stream) != Some(&key) {
-            self.newest_ticker.insert(stream.to_owned(), key.clone());
+        if self.newest.get(stream) != Some(&key) {
+            self.newest.insert(stream.to_owned(), key.clone());
             self.rows.push(Sent { key, at });
         }
     }
@@ -147,7 +188,8 @@ impl Truth {
             }
         }
         for (key, count) in stored {
-            for _ in 0..count {
+            let optional = self.optional.get(key).copied().unwrap_or_default();
+            for _ in optional..count {
                 difference.surplus.push(key.to_owned());
             }
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tapedeck::config::{self, Class, Config, Interval, LogFormat};
+use tapedeck::config::{self, BookMode, Class, Config, Interval, LogFormat};
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::progress::Progress;
 use tapedeck::recorder::{Channels, Recorder, Wishes};
@@ -33,6 +33,9 @@ pub(crate) struct Flags {
     /// Which classes of channel [default: ticker,trades,perpetual,index].
     #[arg(long, value_delimiter = ',')]
     channels: Vec<Class>,
+    /// How much of the order books: nothing, or every change [default: off].
+    #[arg(long, value_name = "MODE")]
+    books: Option<BookMode>,
     /// Record exactly these channels: a file with one a line, a recording, or an http address.
     #[arg(long, value_name = "URL|FILE")]
     channels_from: Option<String>,
@@ -118,6 +121,7 @@ impl Flags {
         let exchange = &mut config.exchange;
         exchange.url = self.exchange_url.clone().unwrap_or_else(|| exchange.url.clone());
         exchange.interval = self.interval.unwrap_or(exchange.interval);
+        config.books.mode = self.books.unwrap_or(config.books.mode);
         if !self.currency.is_empty() {
             exchange.currencies = self.currency.iter().map(|name| name.to_uppercase()).collect();
         }

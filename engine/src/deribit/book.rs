@@ -10,6 +10,7 @@ use super::levels::Levels;
 use super::refusal::Refusal;
 use super::tally::Stored;
 use super::wire::wire;
+use crate::session::Chain;
 
 wire! {
     /// One message of either book channel; a grouped one has neither type nor prev_change_id.
@@ -33,7 +34,7 @@ impl Decoder {
         data: &str,
         now: Now,
         rows: &mut Rows,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Chain, Refusal> {
         let book = self.read_book(instrument, data)?;
         let timestamp = book.timestamp.moment("timestamp")?;
         let change_id = book.change_id.required("change_id")?;
@@ -44,15 +45,23 @@ impl Decoder {
         let (bids, asks) = (book.bids.read("bids")?, book.asks.read("asks")?);
 
         let known = self.identities.of(instrument, now, self.limits.instruments);
-        match known.book.take(change_id, prev_change_id, snapshot, timestamp) {
-            Step::Next => {}
-            Step::Break => self.tally.book_breaks += 1,
-            Step::Restart => self.tally.books_restarted += 1,
+        let (since, last) = (known.book.good_until, known.book.change_id);
+        let chain = match known.book.take(change_id, prev_change_id, snapshot, timestamp, now.utc) {
+            Step::Next | Step::Loose => Chain::Quiet,
+            Step::Begin => Chain::Begun,
+            Step::Break => {
+                self.tally.book_breaks += 1;
+                Chain::Broken { since, last, prev: prev_change_id }
+            }
+            Step::Restart => {
+                self.tally.books_restarted += 1;
+                Chain::Begun
+            }
             Step::Repeat => {
                 self.tally.duplicates_dropped.add(Stored::BookChanges, 1);
-                return Ok(());
+                return Ok(Chain::Quiet);
             }
-        }
+        };
         let message = BookChange {
             timestamp,
             received_at: now.utc,
@@ -81,7 +90,7 @@ impl Decoder {
             rows.book_changes.push(&message);
         }
         self.tally.rows.add(Stored::BookChanges, levels.max(1) as u64);
-        Ok(())
+        Ok(chain)
     }
 
     pub(super) fn read_book<'a>(

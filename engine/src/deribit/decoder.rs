@@ -14,6 +14,7 @@ use super::quarantine::Quarantine;
 use super::refusal::Refusal;
 use super::sequence::Missing;
 use super::tally::Tally;
+use crate::session::Chain;
 
 /// Turns notifications into rows, and drops what was recorded before.
 ///
@@ -100,16 +101,20 @@ impl Decoder {
             let at = last.traded_at.or(last.received_at).unwrap_or_default();
             known.trades.resume(seq, at, last.received_at);
         }
-        known.book.change_id = known.book.change_id.max(last.change_id);
+        known.book.resume(last.change_id, last.received_at);
         if known.ticker.0.is_none() {
             known.ticker = Repeats(last.ticker);
         }
     }
 
     /// Decodes one notification. `data` is the JSON text of its `params.data`.
-    pub fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) {
-        if let Err(refusal) = self.route(channel, data, now, rows) {
-            self.refuse(channel, refusal, data, now, rows);
+    pub fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain {
+        match self.route(channel, data, now, rows) {
+            Ok(chain) => chain,
+            Err(refusal) => {
+                self.refuse(channel, refusal, data, now, rows);
+                Chain::Quiet
+            }
         }
     }
 
@@ -146,22 +151,20 @@ impl Decoder {
         data: &str,
         now: Now,
         rows: &mut Rows,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Chain, Refusal> {
         if nesting::deeper_than(self.limits.nesting, data) {
             return Err(Refusal::Nesting);
         }
         match Channel::parse(channel) {
-            Channel::Ticker(instrument) => self.ticker(instrument, data, now, rows),
-            Channel::Trades => self.trades(channel, data, now, rows),
-            Channel::Book(instrument) => self.book(instrument, data, now, rows),
-            Channel::Depth(instrument) => self.depth(instrument, data, now, rows),
-            Channel::Perpetual(instrument) => self.interest(instrument, data, now, rows),
-            Channel::Index(index) => self.index(index, data, now, rows),
-            Channel::Other(class) => {
-                self.tally.unsupported(class);
-                Ok(())
-            }
+            Channel::Book(instrument) => return self.book(instrument, data, now, rows),
+            Channel::Ticker(instrument) => self.ticker(instrument, data, now, rows)?,
+            Channel::Trades => self.trades(channel, data, now, rows)?,
+            Channel::Depth(instrument) => self.depth(instrument, data, now, rows)?,
+            Channel::Perpetual(instrument) => self.interest(instrument, data, now, rows)?,
+            Channel::Index(index) => self.index(index, data, now, rows)?,
+            Channel::Other(class) => self.tally.unsupported(class),
         }
+        Ok(Chain::Quiet)
     }
 
     pub(super) fn refuse(

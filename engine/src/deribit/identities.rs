@@ -64,20 +64,37 @@ pub(super) struct Marks {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Repeats(pub(super) Option<u128>);
 
-/// The last recorded message of a book.
+/// The last recorded message of a book, and whether the chain of its changes is whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Book {
     pub(super) change_id: Option<i64>,
     at: Option<Micros>,
+    links: Links,
+    /// When the newest message of a whole chain came, by the earlier of both clocks.
+    pub(super) good_until: Option<Micros>,
+}
+
+/// Whether what is recorded of a book gives the book.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Links {
+    /// Nobody knows: nothing is recorded yet, or it was by a process before this one.
+    #[default]
+    Unsure,
+    Whole,
+    Broken,
 }
 
 /// What a book message is to its book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The next message, or a new snapshot.
+    /// The change that follows.
     Next,
-    /// A change that does not follow the message before.
+    /// A snapshot, with which a chain begins.
+    Begin,
+    /// A change that does not follow the message before: the chain breaks.
     Break,
+    /// A change after a break.
+    Loose,
     /// A snapshot with which the book's counter starts again.
     Restart,
     /// Recorded already.
@@ -159,31 +176,49 @@ impl Repeats {
 }
 
 impl Book {
+    /// What a process before this one recorded. Its chain may have been broken when it ended, so
+    /// that the next snapshot is recorded whatever it says.
+    pub(super) fn resume(&mut self, change_id: Option<i64>, received_at: Option<Micros>) {
+        if self.links == Links::Unsure && change_id.is_some() {
+            self.change_id = self.change_id.max(change_id);
+            self.good_until = self.good_until.max(received_at);
+        }
+    }
+
     /// Takes a message in and says what it is.
     ///
     /// PROTOCOL: change_id grows, with jumps. At or below the last one there is nothing new; but
     /// if a snapshot lies below it and more than a minute away from it, the counter has started
-    /// again (or it is another recording), and dropping the book for ever would lose it.
+    /// again (or it is another recording), and dropping the book for ever would lose it. While the
+    /// chain is not known to be whole, any snapshot is news: the one that mends a chain may well
+    /// have the number of the change that broke it.
     pub(super) fn take(
         &mut self,
         change_id: i64,
         prev_change_id: Option<i64>,
         snapshot: bool,
         at: Micros,
+        received_at: Micros,
     ) -> Step {
-        let step = match self.change_id {
-            None => Step::Next,
-            Some(last) if change_id > last => {
-                if snapshot || prev_change_id == Some(last) {
-                    Step::Next
-                } else {
-                    Step::Break
-                }
-            }
-            Some(last) if snapshot && change_id < last && self.far_from(at) => Step::Restart,
-            Some(_) => return Step::Repeat,
+        let below = self.change_id.is_some_and(|last| change_id < last);
+        let step = match (snapshot, self.change_id) {
+            (true, _) if below && self.far_from(at) => Step::Restart,
+            (true, Some(last)) if self.links == Links::Whole && change_id <= last => Step::Repeat,
+            (true, _) => Step::Begin,
+            (false, Some(last)) if change_id <= last => Step::Repeat,
+            (false, _) if self.links == Links::Broken => Step::Loose,
+            (false, last) if self.links == Links::Whole && prev_change_id == last => Step::Next,
+            (false, _) => Step::Break,
         };
-        *self = Self { change_id: Some(change_id), at: Some(at) };
+        self.links = match step {
+            Step::Repeat => return step,
+            Step::Next | Step::Begin | Step::Restart => {
+                self.good_until = Some(at.min(received_at));
+                Links::Whole
+            }
+            Step::Break | Step::Loose => Links::Broken,
+        };
+        (self.change_id, self.at) = (Some(change_id), Some(at));
         step
     }
 
@@ -208,21 +243,46 @@ mod tests {
         let mut book = Book::default();
         let minute = 60_000_000;
         for (message, expected) in [
-            ((100, None, true, Micros(0)), Step::Next),
+            ((100, None, true, Micros(0)), Step::Begin),
             ((100, None, true, Micros(1)), Step::Repeat),
             ((105, Some(100), false, Micros(2)), Step::Next),
             ((105, Some(100), false, Micros(2)), Step::Repeat),
             ((103, Some(100), false, Micros(2)), Step::Repeat),
             ((101, None, true, Micros(minute)), Step::Repeat),
             ((109, Some(107), false, Micros(3)), Step::Break),
-            ((120, None, true, Micros(4)), Step::Next),
+            ((111, Some(109), false, Micros(3)), Step::Loose),
+            ((111, Some(109), false, Micros(3)), Step::Repeat),
+            ((111, None, true, Micros(4)), Step::Begin),
+            ((111, None, true, Micros(4)), Step::Repeat),
+            ((112, Some(111), false, Micros(5)), Step::Next),
+            ((115, Some(114), false, Micros(5)), Step::Break),
+            ((113, None, true, Micros(5)), Step::Begin),
+            ((120, None, true, Micros(5)), Step::Begin),
             ((7, Some(5), false, Micros(2 * minute)), Step::Repeat),
             ((7, None, true, Micros(2 * minute)), Step::Restart),
             ((8, Some(7), false, Micros(2 * minute)), Step::Next),
         ] {
             let (change_id, prev, snapshot, at) = message;
-            assert_eq!(book.take(change_id, prev, snapshot, at), expected, "{message:?}");
+            let step = book.take(change_id, prev, snapshot, at, Micros(9 * minute));
+            assert_eq!(step, expected, "{message:?}");
         }
+        assert_eq!(book.good_until, Some(Micros(2 * minute)));
+    }
+
+    /// Its first message must be the whole book, whatever was recorded before this process.
+    #[test]
+    fn a_book_begins_with_a_snapshot() {
+        let mut book = Book::default();
+        assert_eq!(book.take(5, Some(4), false, Micros(1), Micros(1)), Step::Break);
+        let mut resumed = Book::default();
+        resumed.resume(Some(5), Some(Micros(1)));
+        assert_eq!(resumed.take(5, Some(4), false, Micros(2), Micros(2)), Step::Repeat);
+        assert_eq!(resumed.take(5, None, true, Micros(2), Micros(2)), Step::Begin);
+        assert_eq!(resumed.take(6, Some(5), false, Micros(2), Micros(2)), Step::Next);
+        let mut unmended = Book::default();
+        unmended.resume(Some(5), Some(Micros(1)));
+        assert_eq!(unmended.take(6, Some(5), false, Micros(2), Micros(2)), Step::Break);
+        assert_eq!(unmended.good_until, Some(Micros(1)));
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Episode {
 
 /// The instrument of a channel: its second part, as in `ticker.BTC-PERPETUAL.100ms`. A channel of
 /// many, such as `trades.option.BTC.100ms`, gives `option.BTC`.
-fn instrument(channel: &str) -> &str {
+pub(super) fn instrument(channel: &str) -> &str {
     let Some((_, rest)) = channel.split_once('.') else { return channel };
     match rest.split_once('.') {
         Some((kind, more)) if kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {

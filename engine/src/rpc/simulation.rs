@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::{Connection, Settings};
 use crate::backoff::{Backoff, Random};
 use crate::credits::Credits;
-use crate::session::{Cause, Decode, Session, SessionError};
+use crate::session::{Cause, Chain, Decode, Session, SessionError};
 use exchange::{Exchange, Mode, Whims};
 
 #[test]
@@ -41,8 +41,9 @@ struct Tape {
 }
 
 impl Decode for Tape {
-    fn decode(&mut self, _: &str, data: &str, _: Now, _: &mut Rows) {
+    fn decode(&mut self, _: &str, data: &str, _: Now, _: &mut Rows) -> Chain {
         self.received.insert(data.parse().unwrap());
+        Chain::Quiet
     }
 
     fn quarantine(&mut self, _: &str, _: &str, raw: &[u8], _: Now, _: &mut Rows) {

@@ -18,14 +18,17 @@ use schema::{Micros, Now, Origin};
 use serde_json::Value;
 
 use super::{Connection, Credentials, Settings};
-use crate::session::{Cause, CauseKind, Decode, Session, SessionError};
+use crate::session::{Cause, CauseKind, Chain, Decode, Session, SessionError};
+
+mod books;
 
 #[derive(Debug, Default)]
 struct Heard(Vec<String>);
 
 impl Decode for Heard {
-    fn decode(&mut self, channel: &str, data: &str, _: Now, _: &mut Rows) {
+    fn decode(&mut self, channel: &str, data: &str, _: Now, _: &mut Rows) -> Chain {
         self.0.push(format!("{channel} {data}"));
+        chain(data)
     }
 
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], _: Now, _: &mut Rows) {
@@ -36,6 +39,15 @@ impl Decode for Heard {
 
     fn deadline(&self) -> Duration {
         Duration::MAX
+    }
+}
+
+/// `"begun"` is the whole of a book, `"broken"` a change that does not follow.
+fn chain(data: &str) -> Chain {
+    match data {
+        "\"begun\"" => Chain::Begun,
+        "\"broken\"" => Chain::Broken { since: None, last: Some(1), prev: Some(2) },
+        _ => Chain::Quiet,
     }
 }
 

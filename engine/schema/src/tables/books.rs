@@ -4,7 +4,8 @@ use crate::{Json, Micros, Name, Partition, SqlName, table};
 
 table! {
     /// One price level in one book message. A message without levels is one row without a side,
-    /// so that the chain of change ids is complete.
+    /// so that the chain of change ids is complete: an empty book, if it is a snapshot. How to
+    /// rebuild a book: docs/books.md.
     pub struct BookChange in "book_changes" {
         time: "timestamp",
         identity: ["instrument", "change_id", "sequence"],
@@ -20,9 +21,10 @@ table! {
     instrument: Name, Plain;
     /// The book's version after this message; a counter that instruments share.
     change_id: i64, Id;
-    /// The version that this message changes; missing in a snapshot.
+    /// The version that this message changes: the `change_id` of the message before, or the chain
+    /// is broken until the next snapshot. In a snapshot it is missing, or 0 for a new book.
     prev_change_id: Option<i64>, Id;
-    /// Whether the message holds the whole book.
+    /// Whether the message holds the whole book: whatever was known before is void.
     snapshot: bool, Plain;
     /// `bid` or `ask`.
     side: Option<Name>, Plain;

@@ -22,7 +22,7 @@ table! {
     end_time: Option<Micros>, Instant;
     /// Whole seconds between the two.
     duration_sec: Option<i64>, Seconds;
-    /// Why: restart, disconnected, silent, overload, trade_seq, … (docs/gaps.md).
+    /// Why: restart, disconnected, silent, overload, book_chain, trade_seq, … (docs/gaps.md).
     cause: Name, Plain;
     /// The shard that listened.
     shard: Name, Plain;

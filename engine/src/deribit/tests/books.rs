@@ -1,6 +1,7 @@
 //! Books: levels in order, snapshots, repeats, and sampled depth.
 
 use super::*;
+use crate::session::Chain;
 
 const PERPETUAL: &str = "BTC-PERPETUAL";
 const CHANGES: &str = "book.BTC-PERPETUAL.raw";
@@ -91,14 +92,36 @@ fn a_repeated_message_is_dropped_whole_and_a_break_is_counted() {
     let broken = r#""type":"change","prev_change_id":12,"change_id":13,"asks":[["new",5,6]]"#;
     check(&mut bench, broken, false, &[["ask", "new", "5.0", "6.0"]]);
     assert_eq!(bench.decoder.tally().book_breaks, 1);
+    let mended = r#""type":"snapshot","change_id":13,"asks":[["new",5,6]]"#;
+    check(&mut bench, mended, true, &[["ask", "new", "5.0", "6.0"]]);
 }
 
 #[test]
-fn a_restart_does_not_repeat_a_book() {
+fn a_chain_says_when_it_breaks_and_begins() {
+    let mut bench = Bench::new();
+    let mut say = |fields: &str| {
+        bench.now.utc = Micros(bench.now.utc.0 + 1);
+        bench.decoder.decode(CHANGES, &book(fields), bench.now, &mut bench.rows)
+    };
+    assert_eq!(say(r#""type":"snapshot","change_id":10"#), Chain::Begun);
+    assert_eq!(say(r#""type":"change","prev_change_id":10,"change_id":11"#), Chain::Quiet);
+    let since = Some(Micros(1_799_000_000_000_000));
+    let broken = Chain::Broken { since, last: Some(11), prev: Some(12) };
+    assert_eq!(say(r#""type":"change","prev_change_id":12,"change_id":13"#), broken);
+    assert_eq!(say(r#""type":"change","prev_change_id":14,"change_id":15"#), Chain::Quiet);
+    assert_eq!(say(r#""type":"snapshot","change_id":15"#), Chain::Begun);
+    assert_eq!(say(r#""type":"change","prev_change_id":15,"change_id":16"#), Chain::Quiet);
+}
+
+/// What the process before recorded may end in a broken chain: a snapshot makes it certain.
+#[test]
+fn after_a_restart_a_book_begins_anew() {
     let mut bench = Bench::new();
     let last = LastIdentity { change_id: Some(10), ..LastIdentity::default() };
     bench.decoder.resume(PERPETUAL, last);
-    check(&mut bench, r#""type":"snapshot","change_id":10,"bids":[["new",1,2]]"#, true, &[]);
+    let snapshot = r#""type":"snapshot","change_id":10,"bids":[["new",1,2]]"#;
+    check(&mut bench, snapshot, true, &[["bid", "new", "1.0", "2.0"]]);
+    check(&mut bench, snapshot, true, &[]);
     let newer = r#""type":"snapshot","change_id":11,"bids":[["new",1,2]]"#;
     check(&mut bench, newer, true, &[["bid", "new", "1.0", "2.0"]]);
 }

@@ -1,0 +1,96 @@
+//! Books whose chain of changes breaks.
+
+use super::check;
+
+const BOOK: &str = r#"
+    at 100
+    want book.X.100ms t
+    up
+    > 1 public/set_heartbeat {"interval":10}
+    > 2 public/subscribe {"channels":["book.X.100ms","t"]}
+    < {"id":2,"result":["book.X.100ms","t"]}
+    < {"id":1,"result":"ok"}
+    at 101
+    < {"method":"subscription","params":{"channel":"book.X.100ms","data":"broken"}}
+    gap X 100 -1 book_chain
+    at 102
+    > 3 public/unsubscribe {"channels":["book.X.100ms"]}
+    ack t
+    reached no
+"#;
+
+#[test]
+fn a_broken_book_alone_begins_anew() {
+    let more = r#"
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"late"}}
+        < {"id":3,"result":["book.X.100ms"]}
+        > 4 public/subscribe {"channels":["book.X.100ms"]}
+        at 103
+        < {"id":4,"result":["book.X.100ms"]}
+        gap
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"begun"}}
+        gap X 100 103 book_chain
+        ack book.X.100ms t
+        reached yes
+        at 104
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"broken"}}
+        gap X 100 -1 book_chain
+        at 105
+        >
+        at 109
+        > 5 public/unsubscribe {"channels":["book.X.100ms"]}
+    "#;
+    check(None, &format!("{BOOK}{more}"));
+}
+
+#[test]
+fn a_book_whose_snapshot_is_lost_begins_anew_again() {
+    let more = r#"
+        < {"id":3,"result":[]}
+        > 4 public/subscribe {"channels":["book.X.100ms"]}
+        < {"id":4,"result":["book.X.100ms"]}
+        at 111
+        >
+        at 112
+        > 5 public/unsubscribe {"channels":["book.X.100ms"]}
+        gap
+        finish
+        gap X 100 112 book_chain
+    "#;
+    check(None, &format!("{BOOK}{more}"));
+}
+
+/// The gap of the connection does not wait for the book, and the book's own goes on.
+#[test]
+fn a_book_that_breaks_in_a_gap_has_its_own() {
+    let more = r#"
+        at 110
+        down bye
+        at 111
+        up
+        > 4 public/set_heartbeat {"interval":10}
+        > 5 public/subscribe {"channels":["book.X.100ms","t"]}
+        < {"id":5,"result":["book.X.100ms","t"]}
+        gap * 99 111 disconnected
+        gap
+        at 112
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"begun"}}
+        gap X 100 112 book_chain
+        gap
+    "#;
+    check(None, &format!("{BOOK}{more}"));
+}
+
+#[test]
+fn a_broken_book_that_nobody_wants_is_no_gap() {
+    let more = r#"
+        want t
+        at 103
+        gap X 100 103 book_chain
+        < {"id":3,"result":["book.X.100ms"]}
+        >
+        reached yes
+        gap
+    "#;
+    check(None, &format!("{BOOK}{more}"));
+}
