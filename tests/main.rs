@@ -17,6 +17,7 @@ mod faults;
 mod kills;
 mod licences;
 mod market;
+mod migrations;
 mod probe;
 mod random;
 mod readers;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sinks::postgres::Address;
 
 use crate::driver::Wish;
 use crate::duration;
@@ -189,6 +190,19 @@ pub struct Journal {
 pub struct Sinks {
     /// The archive.
     pub parquet: Parquet,
+    /// The database.
+    pub postgres: Postgres,
+}
+
+/// `[sinks.postgres]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Postgres {
+    /// Where the database is; `DATABASE_URL` says it too.
+    pub url: Option<Address>,
+    /// Chunks older than this are compressed, where TimescaleDB is.
+    #[serde(with = "duration::optional")]
+    pub compress_after: Option<Duration>,
 }
 
 /// `[sinks.parquet]`

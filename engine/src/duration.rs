@@ -32,6 +32,19 @@ pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::E
     parse(&String::deserialize(input)?).map_err(serde::de::Error::custom)
 }
 
+/// For a key that may be missing: `#[serde(with = "duration::optional")]`.
+pub mod optional {
+    use super::{Deserializer, Duration};
+
+    /// When the key is there, a duration.
+    ///
+    /// # Errors
+    /// When the text is no duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+        super::deserialize(input).map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,8 @@ pub enum FailureKind {
     Exchange,
     /// 4: the disk.
     Storage,
+    /// 5: the database, or the way to it.
+    Database,
     /// 6: another process has the data folder.
     InUse,
 }
@@ -59,6 +61,7 @@ impl Failure {
             FailureKind::Usage => 2,
             FailureKind::Exchange => 3,
             FailureKind::Storage => 4,
+            FailureKind::Database => 5,
             FailureKind::InUse => 6,
         })
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, export, inspect, probe, record, simulate};
+use crate::commands::{demo, export, inspect, migrate, probe, record, simulate};
 
 /// Fast, and gives memory back: a recorder runs for years.
 #[global_allocator]
@@ -38,6 +38,8 @@ enum Command {
     Inspect(inspect::Flags),
     /// Write a part of the archive to files of their own: Parquet, CSV or Arrow, for a back-test.
     Export(export::Flags),
+    /// Make the database what this program needs: tables, chunks, views.
+    Migrate(migrate::Flags),
     /// Try each uncertain fact about the exchange against the live exchange.
     Probe(probe::Flags),
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Demo(flags) => demo::run(&flags),
         Command::Inspect(flags) => inspect::run(&flags),
         Command::Export(flags) => export::run(flags),
+        Command::Migrate(flags) => migrate::run(&flags),
         Command::Probe(flags) => probe::run(&flags),
     };
     match done {

@@ -4,6 +4,7 @@
 mod contract;
 mod memory;
 pub mod parquet;
+pub mod postgres;
 #[cfg(test)]
 mod sample;
 mod sink;

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::Running;
+
 /// A cluster with one superuser, `postgres`, whose password is [`PASSWORD`](Self::PASSWORD):
 /// asked for over TCP, not over the socket. It forgets nothing when it is killed; a power cut is
 /// another matter, since nothing is synced.
@@ -156,6 +158,14 @@ impl Cluster {
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let output = self.asked(database, sql).output().expect("psql runs");
         done(output).trim_end_matches('\n').to_owned()
+    }
+
+    /// Runs SQL in a transaction that stays open, with its locks, until the value is dropped.
+    #[must_use]
+    pub fn holding(&self, database: &str, sql: &str) -> Running {
+        let noticed = "SET client_connection_check_interval = '100ms'";
+        let sql = format!("BEGIN; {noticed}; {sql}; SELECT pg_sleep(600)");
+        Running::start(&mut self.asked(database, &sql))
     }
 
     fn asked(&self, database: &str, sql: &str) -> Command {

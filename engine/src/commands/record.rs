@@ -94,7 +94,7 @@ pub(crate) fn watch(recorder: &Recorder, length: Option<Duration>, stop: &Stop) 
 }
 
 /// The variables that are text; the others are none of ours.
-fn environment() -> impl Iterator<Item = (String, String)> {
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -44,10 +44,10 @@ pub fn load(
     };
     let environment: Vec<(String, String)> = environment.collect();
     for (name, value) in &environment {
-        if let Some((_, section, key, unit)) = PREDECESSOR.iter().find(|(old, ..)| old == name)
+        if let Some((_, path, unit)) = PREDECESSOR.iter().find(|(old, ..)| old == name)
             && !value.is_empty()
         {
-            set(&mut table, &[section, key], Value::String(format!("{value}{unit}")))?;
+            set(&mut table, path, Value::String(format!("{value}{unit}")))?;
         }
     }
     let mut own = Vec::new();
@@ -133,10 +133,13 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The predecessor's variables that have a place here: its name, our section and key, and the unit
-/// that it leaves out.
-const PREDECESSOR: [(&str, &str, &str, &str); 2] =
-    [("DERIBIT_WS_URL", "exchange", "url", ""), ("LOG_LEVEL", "telemetry", "level", "")];
+/// The predecessor's variables that have a place here: its name, our key, and the unit that it
+/// leaves out.
+const PREDECESSOR: [(&str, &[&str], &str); 3] = [
+    ("DATABASE_URL", &["sinks", "postgres", "url"], ""),
+    ("DERIBIT_WS_URL", &["exchange", "url"], ""),
+    ("LOG_LEVEL", &["telemetry", "level"], ""),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,175 @@
+//! Brings a database to the shape that this program needs, and says what it did.
+//!
+//! The facts are read (`catalog`), a plan is made from them (`plan`), and carried out in one
+//! transaction under an advisory lock. Afterwards a plan made anew must be empty: so a change that
+//! did not do what it said is found before it is committed.
+//!
+//! This is ours because no library we know holds a lock while it migrates, knows files that are
+//! run once a currency, or can tell an older program whether it may use a newer database.
+
+mod catalog;
+mod currency;
+mod lock;
+mod plan;
+mod steps;
+mod storage;
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, GenericClient};
+
+use self::catalog::Catalog;
+use self::lock::Lock;
+use super::error::{DatabaseError, DatabaseErrorKind};
+pub use currency::Currency;
+pub use plan::{Change, Plan};
+pub use steps::{READABLE_FROM, VERSION};
+
+/// What is wished beyond the shape itself.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Whose options have tables from the start.
+    pub currencies: Vec<Currency>,
+    /// Chunks older than this are compressed; if missing: 7 days, and what is there stays.
+    pub compress_after: Option<Duration>,
+    /// Run every migration again: what somebody removed by hand comes back, and texts that were
+    /// applied by another build are accepted.
+    pub repair: bool,
+    /// Make the roles [`READER`] and [`WRITER`]. Once they are there, every migration lets them at
+    /// the tables it makes.
+    pub roles: bool,
+}
+
+/// A role that may read everything.
+pub const READER: &str = "tapedeck_reader";
+/// A role that may do what a sink does.
+pub const WRITER: &str = "tapedeck_writer";
+
+/// What would be done. Nothing is changed.
+///
+/// # Errors
+/// When the database cannot be read, or is not for this program.
+pub async fn plan(client: &mut Client, options: &Options) -> Result<Plan, DatabaseError> {
+    let catalog = Catalog::read(client).await?;
+    decide(&catalog, options)
+}
+
+/// Does it, and says what was done. On a database that has all of it, it only reads.
+///
+/// # Errors
+/// Nothing has changed then.
+pub async fn migrate(client: &mut Client, options: &Options) -> Result<Plan, DatabaseError> {
+    let first = plan(client, options).await?;
+    if first.changes.is_empty() {
+        return Ok(first);
+    }
+    let lock = Lock::take(client).await?;
+    let done = carry_out(client, options).await;
+    lock.release(client).await;
+    done
+}
+
+/// Makes the tables of a currency whose options are seen for the first time.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn add_currency(client: &mut Client, currency: Currency) -> Result<Plan, DatabaseError> {
+    migrate(client, &Options { currencies: vec![currency], ..Options::default() }).await
+}
+
+async fn carry_out(client: &mut Client, options: &Options) -> Result<Plan, DatabaseError> {
+    let doing = |what: &str| format!("migrating the database: {what}");
+    let transaction = client.transaction();
+    let transaction =
+        transaction.await.map_err(|error| DatabaseError::of(doing("beginning"), error))?;
+    let mut done = Plan::default();
+    let mut options = options.clone();
+    for _ in 0..ROUNDS_MAX {
+        // Another program may have done it while we waited for the lock.
+        let catalog = Catalog::read(&transaction).await?;
+        prepare(&transaction, &catalog).await?;
+        let next = decide(&catalog, &options)?;
+        done.warnings = next.warnings;
+        if next.changes.is_empty() {
+            let committed = transaction.commit().await;
+            committed.map_err(|error| DatabaseError::of(doing("committing"), error))?;
+            return Ok(done);
+        }
+        for change in next.changes {
+            let changed = transaction.batch_execute(&change.sql).await;
+            changed.map_err(|error| DatabaseError::of(doing(&change.what), error))?;
+            done.changes.push(change);
+        }
+        // Once is enough; asking again would never end.
+        options.repair = false;
+        options.roles = false;
+    }
+    let still = plan_of(&Catalog::read(&transaction).await?, &options);
+    let still = still.changes.first().map_or_else(String::new, ToString::to_string);
+    Err(DatabaseError::said(
+        DatabaseErrorKind::Refused,
+        format!("migrating the database: \"{still}\" was done and is still to be done"),
+    ))
+}
+
+/// Names mean `public`, and nobody is waited for without end.
+async fn prepare(client: &impl GenericClient, catalog: &Catalog) -> Result<(), DatabaseError> {
+    let mut path = "public".to_owned();
+    if let Some(timescale) = &catalog.timescale
+        && timescale.schema != "public"
+    {
+        path = format!("public, {}", timescale.schema);
+    }
+    let settings =
+        format!("SET LOCAL search_path TO {path}; SET LOCAL lock_timeout TO '{BUSY_MAX}'");
+    let set = client.batch_execute(&settings).await;
+    set.map_err(|error| DatabaseError::of("preparing the database".into(), error))
+}
+
+/// The plan, unless this program must keep away.
+fn decide(catalog: &Catalog, options: &Options) -> Result<Plan, DatabaseError> {
+    let refuse = |sentence| Err(DatabaseError::said(DatabaseErrorKind::Incompatible, sentence));
+    if catalog.server < SERVER_MIN {
+        return refuse(format!(
+            "this is PostgreSQL {}: tapedeck needs 15 or newer",
+            catalog.server / 10_000
+        ));
+    }
+    if let Some((version, readable_from)) = catalog.version
+        && version > VERSION
+    {
+        if readable_from > VERSION {
+            return refuse(format!(
+                "the database is at version {version} and cannot be used by a program that \
+                 knows less than {readable_from}; this one knows {VERSION}: use a newer tapedeck"
+            ));
+        }
+        let warning = format!(
+            "the database is at version {version}, newer than this program's {VERSION}, which \
+             can use it as it is"
+        );
+        return Ok(Plan { changes: Vec::new(), warnings: vec![warning] });
+    }
+    for step in steps::STEPS {
+        let mut applied = catalog.applied.iter().filter(|applied| applied.version == step.version);
+        if let Some(other) = applied.find(|applied| applied.checksum != step.checksum())
+            && !options.repair
+        {
+            return refuse(format!(
+                "migration {:04} {} was applied by tapedeck {} with another text than this \
+                 program has: tapedeck migrate --repair applies this one",
+                step.version, step.name, other.program
+            ));
+        }
+    }
+    Ok(plan_of(catalog, options))
+}
+
+fn plan_of(catalog: &Catalog, options: &Options) -> Plan {
+    Plan::new(catalog, options)
+}
+
+const SERVER_MIN: i32 = 150_000;
+const BUSY_MAX: &str = "30s";
+/// The first round does it, the second finds nothing to do, or what the first has made possible.
+const ROUNDS_MAX: usize = 4;

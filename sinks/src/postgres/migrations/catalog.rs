@@ -1,0 +1,220 @@
+//! What the database says about itself: the facts that a plan is made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::{GenericClient, Row};
+
+use super::steps::LEDGER_TABLE;
+use super::{READER, WRITER};
+use crate::postgres::error::DatabaseError;
+
+/// The facts, as of one moment.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    /// The server's version as a number: 150008.
+    pub(super) server: i32,
+    /// What there is of TimescaleDB in this database.
+    pub(super) timescale: Option<Timescale>,
+    /// Tables and views of the schema `public`.
+    pub(super) relations: BTreeMap<String, Relation>,
+    /// Indexes of the schema `public`.
+    pub(super) indexes: BTreeSet<String>,
+    /// Migrations that were applied.
+    pub(super) applied: Vec<Applied>,
+    /// The newest of them, and the oldest program that can use what it made.
+    pub(super) version: Option<(i32, i32)>,
+    /// Policies that TimescaleDB carries out.
+    pub(super) policies: Vec<Policy>,
+    /// Which of our roles there are, and what they may not do yet.
+    pub(super) roles: Vec<Role>,
+}
+
+/// TimescaleDB.
+#[derive(Debug)]
+pub(super) struct Timescale {
+    pub(super) version: String,
+    /// Whether it is the edition that compresses, and keeps aggregates and policies.
+    pub(super) community: bool,
+    /// Where its functions are.
+    pub(super) schema: String,
+}
+
+/// A table or a view.
+#[derive(Debug)]
+pub(super) struct Relation {
+    pub(super) kind: RelationKind,
+    pub(super) columns: Vec<Column>,
+    pub(super) hypertable: Option<Hypertable>,
+}
+
+/// What a relation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RelationKind {
+    Table,
+    View,
+    /// A partitioned or foreign table, a materialised view.
+    Other,
+}
+
+/// A column that is there.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+}
+
+/// What makes a table a hypertable.
+#[derive(Debug)]
+pub(super) struct Hypertable {
+    pub(super) compressed: bool,
+}
+
+/// A migration that was applied.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) version: i32,
+    pub(super) scope: String,
+    pub(super) checksum: String,
+    pub(super) program: String,
+}
+
+/// A policy on a table.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) table: String,
+    pub(super) procedure: String,
+    /// Its age in seconds.
+    pub(super) seconds: Option<i64>,
+}
+
+/// One of our roles.
+#[derive(Debug)]
+pub(super) struct Role {
+    pub(super) name: &'static str,
+    /// Tables of ours that it may not read, or the writer not write.
+    pub(super) denied: BTreeSet<String>,
+}
+
+impl Catalog {
+    /// Asks.
+    pub(super) async fn read(client: &impl GenericClient) -> Result<Self, DatabaseError> {
+        let mut catalog = Self::default();
+        let server = ask(client, SERVER).await?;
+        for row in &server {
+            catalog.server = row.get(0);
+            catalog.timescale = row.get::<_, Option<String>>(1).map(|version| Timescale {
+                version,
+                schema: row.get(2),
+                community: row.get::<_, Option<&str>>(3) == Some("timescale"),
+            });
+        }
+        for row in ask(client, RELATIONS).await? {
+            let kind = match row.get(1) {
+                "r" => RelationKind::Table,
+                "v" => RelationKind::View,
+                _ => RelationKind::Other,
+            };
+            let relation = Relation { kind, columns: Vec::new(), hypertable: None };
+            catalog.relations.insert(row.get(0), relation);
+        }
+        for row in ask(client, COLUMNS).await? {
+            if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
+                relation.columns.push(Column { name: row.get(1) });
+            }
+        }
+        catalog.indexes = ask(client, INDEXES).await?.iter().map(|row| row.get(0)).collect();
+        if catalog.timescale.is_some() {
+            catalog.read_timescale(client).await?;
+        }
+        if catalog.relations.contains_key(LEDGER_TABLE) {
+            catalog.read_ledger(client).await?;
+        }
+        catalog.read_roles(client).await?;
+        Ok(catalog)
+    }
+
+    async fn read_timescale(&mut self, client: &impl GenericClient) -> Result<(), DatabaseError> {
+        for row in ask(client, HYPERTABLES).await? {
+            if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0)) {
+                relation.hypertable = Some(Hypertable { compressed: row.get(1) });
+            }
+        }
+        for row in ask(client, POLICIES).await? {
+            let (table, procedure, seconds) = (row.get(0), row.get(1), row.get(2));
+            self.policies.push(Policy { table, procedure, seconds });
+        }
+        Ok(())
+    }
+
+    async fn read_ledger(&mut self, client: &impl GenericClient) -> Result<(), DatabaseError> {
+        for row in ask(client, APPLIED).await? {
+            self.applied.push(Applied {
+                version: row.get(0),
+                scope: row.get(1),
+                checksum: row.get(2),
+                program: row.get(3),
+            });
+        }
+        let version = ask(client, VERSION).await?;
+        self.version = version.first().map(|row| (row.get(0), row.get(1)));
+        Ok(())
+    }
+
+    async fn read_roles(&mut self, client: &impl GenericClient) -> Result<(), DatabaseError> {
+        for (name, privilege) in [(READER, "SELECT"), (WRITER, "INSERT")] {
+            let role = format!("SELECT FROM pg_roles WHERE rolname = '{name}'");
+            if ask(client, &role).await?.is_empty() {
+                continue;
+            }
+            let denied = format!(
+                "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+                 AND relkind IN ('r', 'v') \
+                 AND NOT has_table_privilege('{name}', oid, '{privilege}')"
+            );
+            let denied = ask(client, &denied).await?.iter().map(|row| row.get(0)).collect();
+            self.roles.push(Role { name, denied });
+        }
+        Ok(())
+    }
+
+    /// Whether TimescaleDB is there with all that we use.
+    pub(super) fn compresses(&self) -> bool {
+        self.timescale.as_ref().is_some_and(|timescale| timescale.community)
+    }
+
+    /// Whether the migration was applied in this scope.
+    pub(super) fn has(&self, version: i32, scope: &str) -> Option<&Applied> {
+        self.applied.iter().find(|applied| applied.version == version && applied.scope == scope)
+    }
+}
+
+impl Relation {
+    pub(super) fn has_column(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name == name)
+    }
+}
+
+async fn ask(client: &impl GenericClient, question: &str) -> Result<Vec<Row>, DatabaseError> {
+    let answer = client.query(question, &[]).await;
+    answer.map_err(|error| DatabaseError::of("reading the database's catalog".into(), error))
+}
+
+const SERVER: &str = "SELECT current_setting('server_version_num')::int, e.extversion, \
+    e.extnamespace::regnamespace::text, current_setting('timescaledb.license', true) \
+    FROM (SELECT) AS one LEFT JOIN pg_extension e ON e.extname = 'timescaledb'";
+const RELATIONS: &str = "SELECT relname::text, relkind::text FROM pg_class \
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')";
+const COLUMNS: &str = "SELECT c.relname::text, a.attname::text FROM pg_attribute a \
+    JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'public'::regnamespace \
+    AND c.relkind IN ('r', 'v') AND a.attnum > 0 AND NOT a.attisdropped \
+    ORDER BY c.relname, a.attnum";
+const INDEXES: &str = "SELECT relname::text FROM pg_class \
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'i'";
+const HYPERTABLES: &str = "SELECT hypertable_name::text, compression_enabled \
+    FROM timescaledb_information.hypertables WHERE hypertable_schema = 'public'";
+const POLICIES: &str = "SELECT hypertable_name::text, proc_name::text, \
+    extract(epoch FROM coalesce(config ->> 'compress_after', config ->> 'drop_after')::interval)\
+    ::bigint FROM timescaledb_information.jobs WHERE hypertable_schema = 'public' \
+    AND proc_name IN ('policy_compression', 'policy_retention')";
+const APPLIED: &str = "SELECT version, scope, checksum, program FROM tapedeck_migrations \
+    ORDER BY version, scope";
+const VERSION: &str = "SELECT version, readable_from FROM tapedeck_schema";

@@ -1,0 +1,212 @@
+//! What is to be done to a database: decided from the facts alone, before anything is touched.
+
+use std::fmt;
+
+use schema::{SqlName, Table, tables};
+
+use super::catalog::{Catalog, RelationKind};
+use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
+use super::{Currency, Options, READER, WRITER, storage};
+
+/// What is to be done, in this order.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// One change of the database.
+#[derive(Debug)]
+pub struct Change {
+    /// What it is, for people.
+    pub what: String,
+    /// How it is done.
+    pub(super) sql: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Plan {
+    /// Compares the facts with what this program needs.
+    pub(super) fn new(catalog: &Catalog, options: &Options) -> Self {
+        let mut plan = Self::default();
+        match &catalog.timescale {
+            None => plan.warn(
+                "TimescaleDB is not in this database: tapedeck makes plain tables, without \
+                 chunks, compression and retention (to have them: CREATE EXTENSION timescaledb, \
+                 then tapedeck migrate)",
+            ),
+            Some(timescale) if !timescale.community => plan.warn(&format!(
+                "this is TimescaleDB {} of the Apache edition, which has no compression, no \
+                 retention and no aggregates: the Timescale edition has",
+                timescale.version
+            )),
+            Some(_) => {}
+        }
+        let currencies = currencies(catalog, options);
+        plan.steps(catalog, options, &currencies);
+        for (table, name) in declared(&currencies) {
+            plan.columns(catalog, table, &name);
+            storage::plan(catalog, options, table, &name, &mut plan);
+        }
+        plan.roles(catalog, options, &currencies);
+        plan
+    }
+
+    /// A change.
+    pub(super) fn push(&mut self, what: impl Into<String>, sql: impl Into<String>) {
+        self.changes.push(Change { what: what.into(), sql: sql.into() });
+    }
+
+    /// Something to know.
+    pub(super) fn warn(&mut self, sentence: &str) {
+        self.warnings.push(sentence.into());
+    }
+
+    fn steps(&mut self, catalog: &Catalog, options: &Options, currencies: &[Currency]) {
+        if !catalog.relations.contains_key(LEDGER_TABLE) {
+            self.push("make the ledger of migrations", LEDGER);
+        }
+        for step in STEPS {
+            match step.per_currency {
+                false => self.step(catalog, options, step, None),
+                true => currencies
+                    .iter()
+                    .for_each(|currency| self.step(catalog, options, step, Some(currency))),
+            }
+        }
+        if catalog.version.is_none_or(|(version, _)| version < VERSION) {
+            let row = format!(
+                "INSERT INTO tapedeck_schema (version, readable_from) \
+                 VALUES ({VERSION}, {READABLE_FROM}) ON CONFLICT (one) DO UPDATE \
+                 SET version = EXCLUDED.version, readable_from = EXCLUDED.readable_from"
+            );
+            self.push(format!("note that the database is at version {VERSION}"), row);
+        }
+    }
+
+    fn step(
+        &mut self,
+        catalog: &Catalog,
+        options: &Options,
+        step: &Step,
+        currency: Option<&Currency>,
+    ) {
+        let scope = currency.map_or("", Currency::sql);
+        if catalog.has(step.version, scope).is_some() && !options.repair {
+            return;
+        }
+        let (version, name, checksum) = (step.version, step.name, step.checksum());
+        let program = env!("CARGO_PKG_VERSION");
+        let row = format!(
+            "INSERT INTO tapedeck_migrations (version, scope, name, checksum, program) \
+             VALUES ({version}, '{scope}', '{name}', '{checksum}', '{program}') \
+             ON CONFLICT (version, scope) DO UPDATE \
+             SET checksum = EXCLUDED.checksum, program = EXCLUDED.program"
+        );
+        let what = match currency {
+            Some(currency) => format!("apply {version:04} {name} for {currency}"),
+            None => format!("apply {version:04} {name}"),
+        };
+        self.push(what, format!("{}\n{row}", step.sql(currency)));
+    }
+
+    /// Columns that are declared and not there are appended; old rows have none of them.
+    fn columns(&mut self, catalog: &Catalog, table: &Table, name: &str) {
+        let Some(relation) = catalog.relations.get(name) else { return };
+        if relation.kind != RelationKind::Table {
+            return;
+        }
+        let missing: Vec<_> =
+            stored(table).filter(|column| !relation.has_column(column.name)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let names: Vec<_> = missing.iter().map(|column| column.name).collect();
+        let add = missing.iter().map(|column| format!("ADD {} {}", column.name, column.kind.sql()));
+        let add = add.collect::<Vec<_>>().join(", ");
+        self.push(
+            format!("append to {name}: {}", names.join(", ")),
+            format!("ALTER TABLE {name} {add}"),
+        );
+    }
+
+    /// Our roles may do what they are for, on every table of ours.
+    fn roles(&mut self, catalog: &Catalog, options: &Options, currencies: &[Currency]) {
+        let is_there = |name| catalog.roles.iter().any(|role| role.name == name);
+        for name in [READER, WRITER] {
+            if options.roles && !is_there(name) {
+                self.push(format!("make the role {name}"), format!("CREATE ROLE {name} NOLOGIN"));
+            }
+            let Some(denied) = catalog.roles.iter().find(|role| role.name == name) else {
+                if options.roles {
+                    self.grant(name, &tables_of(currencies));
+                }
+                continue;
+            };
+            let missing = |table: &String| {
+                denied.denied.contains(table) || !catalog.relations.contains_key(table)
+            };
+            let tables: Vec<String> = tables_of(currencies).into_iter().filter(missing).collect();
+            if !tables.is_empty() {
+                self.grant(name, &tables);
+            }
+        }
+    }
+
+    fn grant(&mut self, role: &str, tables: &[String]) {
+        let list = tables.join(", ");
+        let (what, sql) = match role == WRITER {
+            false => ("read", format!("GRANT SELECT ON {list} TO {role}")),
+            // The triggers that keep instrument_metadata run as the writer.
+            true => (
+                "write",
+                format!(
+                    "GRANT SELECT, INSERT, UPDATE ON {list} TO {role};\n\
+                     GRANT SELECT ON tapedeck_schema, tapedeck_migrations TO {role};\n\
+                     GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+                ),
+            ),
+        };
+        self.push(format!("let {role} {what} {} tables", tables.len()), sql);
+    }
+}
+
+/// Whose options have tables: those asked for, and those that have had them.
+fn currencies(catalog: &Catalog, options: &Options) -> Vec<Currency> {
+    let known = catalog.applied.iter().filter_map(|applied| applied.scope.parse().ok());
+    let mut currencies: Vec<Currency> = known.chain(options.currencies.iter().cloned()).collect();
+    currencies.sort();
+    currencies.dedup();
+    currencies
+}
+
+/// Every table in SQL, and its declaration.
+pub(super) fn declared(currencies: &[Currency]) -> Vec<(&'static Table, String)> {
+    let names = |table: &'static Table| match table.sql {
+        SqlName::One(name) => vec![(table, name.to_owned())],
+        SqlName::PerCurrency(name) => {
+            let named = |currency: &Currency| (table, format!("{}_{name}", currency.sql()));
+            currencies.iter().map(named).collect()
+        }
+    };
+    tables::ALL.iter().copied().flat_map(names).collect()
+}
+
+/// The declared columns that the database has. A table that no journal writes has no number of it.
+pub(super) fn stored(table: &Table) -> impl Iterator<Item = &schema::Column> {
+    let journaled = table.partition != schema::Partition::SqlOnly;
+    table.columns.iter().filter(move |column| journaled || column.name != "sequence")
+}
+
+/// What a role is given.
+fn tables_of(currencies: &[Currency]) -> Vec<String> {
+    let declared = declared(currencies).into_iter().map(|(_, name)| name);
+    declared.chain(["tapedeck_sinks".to_owned()]).collect()
+}

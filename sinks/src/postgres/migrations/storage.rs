@@ -1,0 +1,132 @@
+//! How tables lie on the disk: chunks, compression, retention, the index on time.
+
+use std::time::Duration;
+
+use schema::{Partition, Table};
+
+use super::Options;
+use super::catalog::Catalog;
+use super::plan::Plan;
+
+/// What TimescaleDB makes of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Storage {
+    /// The column whose order is kept next to the time's when it is compressed; nothing: it is
+    /// not compressed.
+    segment: Option<&'static str>,
+    /// Older rows are dropped.
+    keep: Option<Duration>,
+}
+
+impl Storage {
+    /// Ticks come in chunks of a day, compressed by instrument. What the predecessor kept for 90
+    /// days is kept for 90 days. Small tables are plain.
+    fn of(table: &Table) -> Option<Self> {
+        let keep = table.name.starts_with("perpetual_").then_some(NINETY_DAYS);
+        match (table.partition, table.name) {
+            (Partition::CurrencyAndDate(segment), _) => Some(Self { segment: Some(segment), keep }),
+            (Partition::Date, "lifecycle_events" | "collector_status") => {
+                Some(Self { segment: None, keep: Some(NINETY_DAYS) })
+            }
+            (Partition::Date, "quarantine") => Some(Self { segment: None, keep: None }),
+            (Partition::Date | Partition::Whole | Partition::SqlOnly, _) => None,
+        }
+    }
+}
+
+/// Adds what is missing of the table's storage.
+pub(super) fn plan(
+    catalog: &Catalog,
+    options: &Options,
+    table: &'static Table,
+    name: &str,
+    plan: &mut Plan,
+) {
+    let Some(storage) = Storage::of(table) else { return };
+    let relation = catalog.relations.get(name);
+    let index = format!("{name}_time_brin");
+    if !catalog.indexes.contains(&index) {
+        plan.push(
+            format!("index {name} by time (BRIN)"),
+            format!("CREATE INDEX IF NOT EXISTS {index} ON {name} USING brin ({})", table.time),
+        );
+    }
+    if catalog.timescale.is_none() {
+        return;
+    }
+    let hypertable = relation.and_then(|relation| relation.hypertable.as_ref());
+    if hypertable.is_none() {
+        plan.push(
+            format!("cut {name} into chunks of a day"),
+            format!(
+                "SELECT create_hypertable('{name}', '{}', chunk_time_interval => interval '1 day', \
+                 create_default_indexes => false, if_not_exists => true)",
+                table.time
+            ),
+        );
+    }
+    if !catalog.compresses() {
+        return;
+    }
+    if let Some(segment) = storage.segment {
+        if hypertable.is_none_or(|hypertable| !hypertable.compressed) {
+            plan.push(
+                format!("let {name} be compressed by {segment}"),
+                format!(
+                    "ALTER TABLE {name} SET (timescaledb.compress, \
+                     timescaledb.compress_segmentby = '{segment}', \
+                     timescaledb.compress_orderby = '{}, sequence')",
+                    table.time
+                ),
+            );
+        }
+        policy(catalog, plan, name, &Kind::COMPRESSION, options.compress_after, SEVEN_DAYS);
+    }
+    if let Some(keep) = storage.keep {
+        policy(catalog, plan, name, &Kind::RETENTION, None, keep);
+    }
+}
+
+/// A policy that is there is left alone, unless the configuration says another age.
+fn policy(
+    catalog: &Catalog,
+    plan: &mut Plan,
+    name: &str,
+    kind: &Kind,
+    wish: Option<Duration>,
+    default: Duration,
+) {
+    let (procedure, verb) = (kind.procedure, kind.verb);
+    let mut there = catalog.policies.iter();
+    let there = there.find(|policy| policy.table == name && policy.procedure == procedure);
+    let age = wish.unwrap_or(default).as_secs();
+    let add = format!("SELECT add_{}_policy('{name}', make_interval(secs => {age}))", kind.name);
+    let days = age as f64 / 86_400.0;
+    match there {
+        None => plan.push(format!("{verb} {name} after {days} days"), add),
+        Some(policy) if wish.is_some() && policy.seconds != i64::try_from(age).ok() => {
+            let remove = format!("SELECT remove_{}_policy('{name}')", kind.name);
+            plan.push(
+                format!("{verb} {name} after {days} days from now on"),
+                format!("{remove};\n{add}"),
+            );
+        }
+        Some(_) => {}
+    }
+}
+
+struct Kind {
+    name: &'static str,
+    procedure: &'static str,
+    verb: &'static str,
+}
+
+impl Kind {
+    const COMPRESSION: Self =
+        Self { name: "compression", procedure: "policy_compression", verb: "compress" };
+    const RETENTION: Self =
+        Self { name: "retention", procedure: "policy_retention", verb: "drop rows of" };
+}
+
+const SEVEN_DAYS: Duration = Duration::from_secs(7 * 86_400);
+const NINETY_DAYS: Duration = Duration::from_secs(90 * 86_400);
