@@ -1,5 +1,6 @@
 //! `tapedeck migrate` on a real PostgreSQL.
 
+mod adoption;
 mod declarations;
 mod interruptions;
 mod queries;

@@ -7,6 +7,7 @@
 //! This is ours because no library we know holds a lock while it migrates, knows files that are
 //! run once a currency, or can tell an older program whether it may use a newer database.
 
+mod adoption;
 mod catalog;
 mod currency;
 mod lock;
@@ -148,7 +149,7 @@ fn decide(catalog: &Catalog, options: &Options) -> Result<Plan, DatabaseError> {
             "the database is at version {version}, newer than this program's {VERSION}, which \
              can use it as it is"
         );
-        return Ok(Plan { changes: Vec::new(), warnings: vec![warning] });
+        return Ok(Plan { warnings: vec![warning], ..Plan::default() });
     }
     for step in steps::STEPS {
         let mut applied = catalog.applied.iter().filter(|applied| applied.version == step.version);
@@ -162,7 +163,11 @@ fn decide(catalog: &Catalog, options: &Options) -> Result<Plan, DatabaseError> {
             ));
         }
     }
-    Ok(plan_of(catalog, options))
+    let plan = plan_of(catalog, options);
+    match plan.refusals.first() {
+        Some(sentence) => refuse(sentence.clone()),
+        None => Ok(plan),
+    }
 }
 
 fn plan_of(catalog: &Catalog, options: &Options) -> Plan {

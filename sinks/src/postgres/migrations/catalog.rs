@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{GenericClient, Row};
 
 use super::steps::LEDGER_TABLE;
-use super::{READER, WRITER};
+use super::{READER, WRITER, storage};
 use crate::postgres::error::DatabaseError;
 
 /// The facts, as of one moment.
@@ -44,7 +44,11 @@ pub(super) struct Timescale {
 pub(super) struct Relation {
     pub(super) kind: RelationKind,
     pub(super) columns: Vec<Column>,
+    /// What must be unique in it.
+    pub(super) keys: Vec<Key>,
     pub(super) hypertable: Option<Hypertable>,
+    /// Whether a table of ours that could be a hypertable is a plain one with rows.
+    pub(super) heaped: bool,
 }
 
 /// What a relation is.
@@ -60,6 +64,20 @@ pub(super) enum RelationKind {
 #[derive(Debug)]
 pub(super) struct Column {
     pub(super) name: String,
+    /// Its type as the server spells it.
+    pub(super) spelled: String,
+    pub(super) not_null: bool,
+    /// Whether a row that does not name it gets a value.
+    pub(super) filled: bool,
+}
+
+/// A unique index.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: String,
+    /// Whether a constraint owns it.
+    pub(super) constraint: bool,
+    pub(super) columns: Vec<String>,
 }
 
 /// What makes a table a hypertable.
@@ -113,12 +131,21 @@ impl Catalog {
                 "v" => RelationKind::View,
                 _ => RelationKind::Other,
             };
-            let relation = Relation { kind, columns: Vec::new(), hypertable: None };
+            let (columns, keys) = (Vec::new(), Vec::new());
+            let relation = Relation { kind, columns, keys, hypertable: None, heaped: false };
             catalog.relations.insert(row.get(0), relation);
         }
         for row in ask(client, COLUMNS).await? {
             if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
-                relation.columns.push(Column { name: row.get(1) });
+                let (name, spelled, not_null, filled) =
+                    (row.get(1), row.get(2), row.get(3), row.get(4));
+                relation.columns.push(Column { name, spelled, not_null, filled });
+            }
+        }
+        for row in ask(client, KEYS).await? {
+            if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
+                let (name, constraint, columns) = (row.get(1), row.get(2), row.get(3));
+                relation.keys.push(Key { name, constraint, columns });
             }
         }
         catalog.indexes = ask(client, INDEXES).await?.iter().map(|row| row.get(0)).collect();
@@ -141,6 +168,13 @@ impl Catalog {
         for row in ask(client, POLICIES).await? {
             let (table, procedure, seconds) = (row.get(0), row.get(1), row.get(2));
             self.policies.push(Policy { table, procedure, seconds });
+        }
+        for (name, relation) in &mut self.relations {
+            let plain = relation.kind == RelationKind::Table && relation.hypertable.is_none();
+            if plain && storage::is_cut(name) {
+                let rows = format!("SELECT FROM {name} LIMIT 1");
+                relation.heaped = !ask(client, &rows).await?.is_empty();
+            }
         }
         Ok(())
     }
@@ -203,10 +237,19 @@ const SERVER: &str = "SELECT current_setting('server_version_num')::int, e.extve
     FROM (SELECT) AS one LEFT JOIN pg_extension e ON e.extname = 'timescaledb'";
 const RELATIONS: &str = "SELECT relname::text, relkind::text FROM pg_class \
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')";
-const COLUMNS: &str = "SELECT c.relname::text, a.attname::text FROM pg_attribute a \
+const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, \
+    format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '' \
+    FROM pg_attribute a \
     JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'public'::regnamespace \
     AND c.relkind IN ('r', 'v') AND a.attnum > 0 AND NOT a.attisdropped \
     ORDER BY c.relname, a.attnum";
+const KEYS: &str = "SELECT t.relname::text, i.relname::text, k.oid IS NOT NULL, ARRAY(\
+    SELECT a.attname::text FROM pg_attribute a \
+    WHERE a.attrelid = t.oid AND a.attnum = ANY (x.indkey)) \
+    FROM pg_index x JOIN pg_class t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid \
+    LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.conrelid = t.oid \
+    AND k.contype IN ('p', 'u') \
+    WHERE t.relnamespace = 'public'::regnamespace AND x.indisunique";
 const INDEXES: &str = "SELECT relname::text FROM pg_class \
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'i'";
 const HYPERTABLES: &str = "SELECT hypertable_name::text, compression_enabled \

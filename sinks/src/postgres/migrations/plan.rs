@@ -6,7 +6,7 @@ use schema::{SqlName, Table, tables};
 
 use super::catalog::{Catalog, RelationKind};
 use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
-use super::{Currency, Options, READER, WRITER, storage};
+use super::{Currency, Options, READER, WRITER, adoption, storage};
 
 /// What is to be done, in this order.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What an operator should know.
     pub warnings: Vec<String>,
+    /// Why none of it can be done.
+    pub(super) refusals: Vec<String>,
 }
 
 /// One change of the database.
@@ -50,6 +52,10 @@ impl Plan {
             Some(_) => {}
         }
         let currencies = currencies(catalog, options);
+        // Before our triggers hold on to columns.
+        for (table, name) in declared(&currencies) {
+            adoption::plan(catalog, table, &name, &mut plan);
+        }
         plan.steps(catalog, options, &currencies);
         for (table, name) in declared(&currencies) {
             plan.columns(catalog, table, &name);

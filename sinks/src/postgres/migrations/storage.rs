@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schema::{Partition, Table};
+use schema::{Partition, SqlName, Table, tables};
 
 use super::Options;
 use super::catalog::Catalog;
@@ -34,6 +34,19 @@ impl Storage {
     }
 }
 
+/// Whether the table of that name is one that TimescaleDB would cut into chunks.
+pub(super) fn is_cut(name: &str) -> bool {
+    tables::ALL.iter().any(|table| {
+        let named = match table.sql {
+            SqlName::One(only) => name == only,
+            SqlName::PerCurrency(end) => {
+                name.strip_suffix(end).is_some_and(|currency| currency.ends_with('_'))
+            }
+        };
+        named && Storage::of(table).is_some()
+    })
+}
+
 /// Adds what is missing of the table's storage.
 pub(super) fn plan(
     catalog: &Catalog,
@@ -52,6 +65,10 @@ pub(super) fn plan(
         );
     }
     if catalog.timescale.is_none() {
+        return;
+    }
+    if relation.is_some_and(|relation| relation.heaped) {
+        plan.warn(&format!("{name} has rows and stays a plain table, without chunks"));
         return;
     }
     let hypertable = relation.and_then(|relation| relation.hypertable.as_ref());

@@ -1,0 +1,88 @@
+//! Takes over a table that the predecessor made, in place: only the catalog changes, no row moves.
+
+use schema::{Kind, Partition, Table};
+
+use super::catalog::{Catalog, Column, Key, Relation, RelationKind};
+use super::plan::{Plan, stored};
+
+/// Drops what would refuse rows of ours: keys over ticks, bounds of numbers and names, columns that
+/// must not be null. What cannot be taken over in place is refused before anything is touched.
+pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan) {
+    let Some(relation) = catalog.relations.get(name) else { return };
+    let narrow: Vec<(&Column, &str)> = narrow(table, relation).collect();
+    if let Some(refusal) = refusal(relation, name, !narrow.is_empty()) {
+        plan.refusals.push(refusal);
+        return;
+    }
+    for key in relation.keys.iter().filter(|key| is_over_rows(table, key)) {
+        let (columns, key_name) = (key.columns.join(", "), &key.name);
+        let sql = match key.constraint {
+            true => format!("ALTER TABLE {name} DROP CONSTRAINT \"{key_name}\""),
+            false => format!("DROP INDEX \"{key_name}\""),
+        };
+        plan.push(format!("let {name} hold several rows of one ({columns})"), sql);
+    }
+    if !narrow.is_empty() {
+        let names: Vec<_> = narrow.iter().map(|(column, _)| column.name.as_str()).collect();
+        let alter =
+            narrow.iter().map(|(column, wide)| format!("ALTER {} TYPE {wide}", column.name));
+        let alter = alter.collect::<Vec<_>>().join(", ");
+        plan.push(
+            format!("widen in {name}: {}", names.join(", ")),
+            format!("ALTER TABLE {name} {alter}"),
+        );
+    }
+    let strict: Vec<_> = strict(table, relation).map(|column| column.name.as_str()).collect();
+    if !strict.is_empty() {
+        let alter = strict.iter().map(|column| format!("ALTER \"{column}\" DROP NOT NULL"));
+        let alter = alter.collect::<Vec<_>>().join(", ");
+        plan.push(
+            format!("let be missing in {name}: {}", strict.join(", ")),
+            format!("ALTER TABLE {name} {alter}"),
+        );
+    }
+}
+
+/// Columns whose type has a bound that ours has not; that it goes rewrites nothing.
+fn narrow<'a>(
+    table: &'a Table,
+    relation: &'a Relation,
+) -> impl Iterator<Item = (&'a Column, &'static str)> {
+    relation.columns.iter().filter_map(move |column| {
+        let kind = stored(table).find(|declared| declared.name == column.name)?.kind;
+        let bound = match kind {
+            Kind::Float => "numeric(",
+            Kind::Name | Kind::Text => "character varying",
+            Kind::Bool | Kind::Int | Kind::Json | Kind::Time => return None,
+        };
+        column.spelled.starts_with(bound).then_some((column, kind.sql()))
+    })
+}
+
+/// Columns that must not be null, where our rows may have nothing.
+fn strict<'a>(table: &'a Table, relation: &'a Relation) -> impl Iterator<Item = &'a Column> {
+    relation.columns.iter().filter(move |column| {
+        let declared = stored(table).find(|declared| declared.name == column.name);
+        column.not_null && declared.map_or(!column.filled, |declared| declared.nullable)
+    })
+}
+
+/// Whether two rows of ours may be equal in the key. A key with a column that the server counts up
+/// is in nobody's way, and of one option there is one row.
+fn is_over_rows(table: &Table, key: &Key) -> bool {
+    let declared = |column: &String| table.index_of(column).is_some();
+    table.partition != Partition::SqlOnly && key.columns.iter().all(declared)
+}
+
+fn refusal(relation: &Relation, name: &str, narrow: bool) -> Option<String> {
+    if relation.kind != RelationKind::Table {
+        return Some(format!("{name} is not a table: rename it, so that it can be made"));
+    }
+    if relation.hypertable.as_ref().is_some_and(|hypertable| hypertable.compressed) && narrow {
+        return Some(format!(
+            "{name} is compressed, and TimescaleDB does not widen its columns then: it cannot be \
+             taken over in place (nothing was changed)"
+        ));
+    }
+    None
+}
