@@ -42,7 +42,9 @@ class Truth:
             elif kind == "book":
                 self.books.setdefault(data["instrument_name"], []).append(data)
         # What was sent right before the end of a recording may not have been read any more.
-        self.begin = max(instant(gap["to"]) for gap in gaps if gap["to"]) + 1_000_000
+        # A hole in the trades of one instrument, up to its next trade, says nothing of quotes.
+        ends = (gap["to"] for gap in gaps if gap["cause"] != "trade_seq")
+        self.begin = max(instant(end) for end in ends if end) + 1_000_000
         self.end = self.sent[-1] - 1_000_000
         self.gaps = gaps
 
