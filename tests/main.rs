@@ -19,7 +19,6 @@ mod licences;
 mod market;
 mod migrations;
 mod probe;
-mod random;
 mod readers;
 mod recording;
 mod refusal;

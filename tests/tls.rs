@@ -14,7 +14,7 @@ use tapedeck::websocket::{Client, Event, Limits, Request};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket};
 
-use crate::random::Random;
+use tapedeck_tests::random::Random;
 
 /// An authority, the file that holds its certificate, and what it can sign.
 struct Authority {

@@ -3,10 +3,12 @@
 pub mod books;
 mod cluster;
 mod machine;
+pub mod random;
 mod running;
 mod skips;
 pub mod tape;
 pub mod truth;
+pub mod twins;
 
 pub use cluster::Cluster;
 pub use machine::{binary, free_port, python, root, shared};

@@ -1,6 +1,6 @@
 //! Random streams of server frames: mostly as the protocol wants them, then damaged.
 
-use crate::random::Random;
+use tapedeck_tests::random::Random;
 
 /// Frames that a server might send, one after another.
 #[derive(Debug, Default)]
@@ -117,21 +117,4 @@ pub(crate) fn mutate(stream: &mut Vec<u8>, random: &mut Random) {
             _ => stream.truncate(at),
         }
     }
-}
-
-/// The frames that a client wrote.
-pub(crate) fn unmask(mut output: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let mut frames = Vec::new();
-    while let [first, second, rest @ ..] = output {
-        assert_eq!(first & 0xf0, 0x80, "final, no reserved bit");
-        assert_eq!(second & 0x80, 0x80, "masked");
-        let length = usize::from(second & 0x7f);
-        assert!(length < 126, "clients answer with control frames only");
-        let (key, rest) = rest.split_at(4);
-        let (payload, rest) = rest.split_at(length);
-        let unmasked = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
-        frames.push((first & 0x0f, unmasked.collect()));
-        output = rest;
-    }
-    frames
 }

@@ -2,10 +2,12 @@
 
 /// A seeded generator: SplitMix64.
 #[derive(Debug)]
-pub(crate) struct Random(pub(crate) u64);
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// 64 random bits.
+    #[allow(clippy::should_implement_trait, reason = "it never ends")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -13,16 +15,21 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    /// A number from 0 to the one before `end`.
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    /// One of them.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
     /// The size of a read: often tiny, sometimes large.
-    pub(crate) fn chunk(&mut self) -> usize {
+    pub fn chunk(&mut self) -> usize {
         match self.below(4) {
             0 => 1 + self.below(3),
             1 => 1 + self.below(40),
@@ -32,7 +39,7 @@ impl Random {
     }
 
     /// A payload length, often beside a border of the encoding.
-    pub(crate) fn length(&mut self) -> usize {
+    pub fn length(&mut self) -> usize {
         match self.below(40) {
             0 => self.pick(&[65_535, 65_536, 70_000, 70_001]),
             1..=6 => self.pick(&[0, 1, 124, 125, 126, 127, 128]),
@@ -42,7 +49,7 @@ impl Random {
     }
 
     /// Text of exactly so many bytes, with characters of every length.
-    pub(crate) fn text(&mut self, bytes: usize) -> String {
+    pub fn text(&mut self, bytes: usize) -> String {
         let mut text = String::with_capacity(bytes);
         while text.len() < bytes {
             let left = bytes - text.len();
@@ -55,7 +62,7 @@ impl Random {
 
 /// Says which seed it was when a check panics.
 #[derive(Debug)]
-pub(crate) struct Seed(pub(crate) u64);
+pub struct Seed(pub u64);
 
 impl Drop for Seed {
     fn drop(&mut self) {
