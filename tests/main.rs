@@ -14,6 +14,7 @@ mod disk;
 mod drivers;
 mod export;
 mod faults;
+mod fuzz;
 mod kills;
 mod licences;
 mod market;

@@ -2,6 +2,7 @@
 
 pub mod books;
 mod cluster;
+pub mod fuzz;
 mod machine;
 pub mod random;
 mod running;
