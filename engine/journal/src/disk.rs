@@ -30,8 +30,15 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
     /// Gives a file another name; an existing file of that name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives each of two folders the other's name, in one step: everybody sees both as they were
+    /// or both exchanged, also after a power cut. Survives one once the folders that hold them are
+    /// both synced. What is in them must be durable before. `InvalidInput` or `Unsupported` where
+    /// the file system cannot do it, `CrossesDevices` between two of them.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder. `DirectoryNotEmpty` if something is in it.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes a folder and those above it; fine if it is there. Syncs what it made.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
     /// What stands in a folder, sorted by name; empty if the folder is missing.

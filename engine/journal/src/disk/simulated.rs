@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, Entry, File, Source};
 
+mod change;
 mod handle;
 mod surface;
 
+use change::Change;
 use handle::{Handle, Reading};
 use surface::{Chance, Surface};
 
@@ -38,7 +40,8 @@ use surface::{Chance, Surface};
 ///   earlier ones; the length may be kept while the bytes are not;
 /// - names (created, renamed, removed) of a folder that was not synced: each kept or lost for
 ///   itself. A synced file whose name was not synced may be gone. A rename is atomic, and belongs
-///   to the folder of the new name.
+///   to the folder of the new name. An exchange of two folders is atomic, and belongs to both of
+///   the folders that hold them; until both are synced, nothing may be changed in the two.
 ///
 /// To kill the process and not the machine (kill -9), drop the handles and go on with the same
 /// disk. A clone is the same disk.
@@ -71,13 +74,6 @@ struct State {
 enum Node {
     Folder,
     File(usize),
-}
-
-#[derive(Clone)]
-enum Change {
-    Put(PathBuf, usize),
-    Move(PathBuf, PathBuf, usize),
-    Take(PathBuf),
 }
 
 /// Counts calls down to the one that fails.
@@ -227,6 +223,8 @@ impl State {
     }
 
     fn change(&mut self, change: Change) {
+        let unsure = self.changes.iter().find(|older| older.moves(change.name()));
+        assert!(unsure.is_none(), "{change:?} before {unsure:?} is synced");
         change.apply(&mut self.names);
         self.changes.push(change);
     }
@@ -329,6 +327,33 @@ impl Disk for Simulated {
         power.done(())
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let power = state.call()?;
+        for folder in [one, other] {
+            if state.names.get(folder) != Some(&Node::Folder) {
+                return Err(io::Error::from(ErrorKind::NotFound));
+            }
+            let unsure = state.changes.iter().find(|change| change.name().starts_with(folder));
+            assert!(unsure.is_none(), "{unsure:?} is not synced before an exchange");
+        }
+        state.change(Change::Exchange(one.to_owned(), other.to_owned(), false));
+        power.done(())
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let power = state.call()?;
+        if state.names.get(path) != Some(&Node::Folder) {
+            return Err(io::Error::from(ErrorKind::NotFound));
+        }
+        if state.names.keys().any(|name| name.parent() == Some(path)) {
+            return Err(io::Error::from(ErrorKind::DirectoryNotEmpty));
+        }
+        state.change(Change::Take(path.to_owned()));
+        power.done(())
+    }
+
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         let power = state.call()?;
@@ -338,6 +363,7 @@ impl Disk for Simulated {
             }
             state.names.insert(folder.to_owned(), Node::Folder);
             state.synced.insert(folder.to_owned(), Node::Folder);
+            state.changes.retain(|change| *change != Change::Take(folder.to_owned()));
         }
         power.done(())
     }
@@ -367,12 +393,12 @@ impl Disk for Simulated {
         }
         let state = &mut *state;
         let synced = &mut state.synced;
-        state.changes.retain(|change| {
-            let here = folder_of(change.name()) == folder;
-            if here {
+        state.changes.retain_mut(|change| {
+            let durable = change.sync(folder);
+            if durable {
                 change.apply(synced);
             }
-            !here
+            !durable
         });
         power.done(())
     }
@@ -382,32 +408,6 @@ impl Disk for Simulated {
         let power = state.call()?;
         let room = state.room.unwrap_or(u64::MAX);
         power.done(room)
-    }
-}
-
-impl Change {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, Node>) {
-        match self {
-            Self::Put(path, id) => {
-                names.insert(path.clone(), Node::File(*id));
-            }
-            Self::Move(from, to, id) => {
-                // The name may have been taken anew since, when an older change was lost.
-                if names.get(from) == Some(&Node::File(*id)) {
-                    names.remove(from);
-                }
-                names.insert(to.clone(), Node::File(*id));
-            }
-            Self::Take(path) => {
-                names.remove(path);
-            }
-        }
-    }
-
-    fn name(&self) -> &Path {
-        match self {
-            Self::Put(path, _) | Self::Move(_, path, _) | Self::Take(path) => path,
-        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use super::{Disk, Entry, File, Source, Syncer};
 
 /// The machine's disk: files through the standard library, free space through `statvfs`.
@@ -38,8 +40,16 @@ impl Disk for System {
         fs::rename(from, to)
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
@@ -156,5 +166,29 @@ mod tests {
         assert!(System.list(&folder).unwrap().is_empty());
         assert!(System.list(&folder.join("none")).unwrap().is_empty());
         assert!(System.free_bytes(&folder.join("none")).unwrap() > 0);
+    }
+
+    #[test]
+    fn folders_change_places() {
+        let home = tempfile::tempdir().unwrap();
+        let (one, other) = (home.path().join("one"), home.path().join("a/other"));
+        System.create_folder(&one).unwrap();
+        System.create_folder(&other).unwrap();
+        System.create(&one.join("file")).unwrap();
+        match System.exchange(&one, &other) {
+            // What a file system that cannot says, and what the sink understands.
+            Err(error) => assert!(
+                matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported),
+                "{error}"
+            ),
+            Ok(()) => assert_eq!(System.list(&other).unwrap().len(), 1),
+        }
+        assert_eq!(
+            System.exchange(&one, &home.path().join("b")).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        System.remove_folder(&one).unwrap();
+        let full = System.remove_folder(&home.path().join("a")).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::DirectoryNotEmpty);
     }
 }

@@ -73,6 +73,41 @@ fn unsynced_names_are_kept_or_lost_one_by_one() {
 }
 
 #[test]
+fn folders_change_places_at_once() {
+    let run = |disk: Simulated, syncs: &[&str]| {
+        for path in ["/d/one", "/d/two"] {
+            disk.create_folder(Path::new(path)).unwrap();
+        }
+        disk.create_folder(Path::new("/e/other")).unwrap();
+        disk.create(Path::new("/d/one/a")).unwrap();
+        disk.create(Path::new("/e/other/b")).unwrap();
+        disk.sync_folder(Path::new("/d/one")).unwrap();
+        disk.sync_folder(Path::new("/e/other")).unwrap();
+        disk.exchange(Path::new("/d/one"), Path::new("/e/other")).unwrap();
+        assert!(disk.bytes(Path::new("/d/one/b")).is_some());
+        syncs.iter().for_each(|folder| disk.sync_folder(Path::new(folder)).unwrap());
+        let disk = disk.cut();
+        let is = |path: &str| disk.bytes(Path::new(path)).is_some();
+        [is("/d/one/a"), is("/d/one/b"), is("/e/other/a"), is("/e/other/b")]
+    };
+    let (before, after) = ([true, false, false, true], [false, true, true, false]);
+    for unsure in [&[][..], &["/d"], &["/e"], &["/d", "/d/one"]] {
+        assert_eq!(outcomes(|disk| run(disk, unsure)), [before, after].into(), "{unsure:?}");
+    }
+    assert_eq!(outcomes(|disk| run(disk, &["/e", "/d"])), [after].into());
+}
+
+#[test]
+#[should_panic(expected = "is synced")]
+fn what_may_lie_elsewhere_after_a_cut_is_not_touched() {
+    let disk = disk(1);
+    disk.create_folder(Path::new("/d/one")).unwrap();
+    disk.create_folder(Path::new("/d/two")).unwrap();
+    disk.exchange(Path::new("/d/one"), Path::new("/d/two")).unwrap();
+    let _ = disk.create(Path::new("/d/one/a"));
+}
+
+#[test]
 fn a_failed_sync_lies_afterwards() {
     let seen = outcomes(|disk| {
         let path = folder().join("a");
