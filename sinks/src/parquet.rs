@@ -15,18 +15,23 @@ use schema::{Batch, Now, Partition, tables};
 
 use crate::{Accepted, Position, Sink, SinkError};
 
+mod chunks;
+mod cursor;
 mod failure;
 mod file;
 mod inspection;
 mod listing;
 mod manifest;
+mod merge;
 mod name;
 mod order;
+mod passes;
 mod survey;
 mod sweep;
 
 pub use inspection::{Inspection, inspect};
 pub use listing::{Listed, Listing, list};
+pub use merge::{FAN_IN, Merge, Merged, Selection, merge};
 pub use survey::{Holding, Hole, Survey, survey};
 
 use manifest::{Contents, Entry, Manifest, Stored};

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use journal::disk::Disk;
+use parquet::errors::ParquetError;
 
 use crate::{SinkError, SinkErrorKind};
 
@@ -27,18 +28,23 @@ pub(super) fn io(disk: &dyn Disk, doing: &str, path: &Path, source: io::Error) -
 }
 
 /// A failure of the encoder, which is the disk's if its source is.
-pub(super) fn encoding(
-    disk: &dyn Disk,
-    path: &Path,
-    source: parquet::errors::ParquetError,
-) -> SinkError {
+pub(super) fn encoding(disk: &dyn Disk, path: &Path, source: ParquetError) -> SinkError {
+    coding(disk, ["writing", "encoding"], path, source)
+}
+
+/// A failure of the decoder, which is the disk's if its source is.
+pub(super) fn decoding(disk: &dyn Disk, path: &Path, source: ParquetError) -> SinkError {
+    coding(disk, ["reading", "decoding"], path, source)
+}
+
+fn coding(disk: &dyn Disk, doing: [&str; 2], path: &Path, source: ParquetError) -> SinkError {
     let inner = match source {
-        parquet::errors::ParquetError::External(inner) => inner,
+        ParquetError::External(inner) => inner,
         source => Box::new(source),
     };
     match inner.downcast::<io::Error>() {
-        Ok(source) => io(disk, "writing", path, *source),
-        Err(source) => stop(format!("encoding {}", path.display()), source),
+        Ok(source) => io(disk, doing[0], path, *source),
+        Err(source) => stop(format!("{} {}", doing[1], path.display()), source),
     }
 }
 
@@ -57,7 +63,7 @@ mod tests {
     fn check(source: ErrorKind, kind: SinkErrorKind, says: &str) {
         let path = Path::new("/data/parquet/x");
         let direct = io(&Simulated::new(1), "writing", path, source.into());
-        let encoded = parquet::errors::ParquetError::from(io::Error::from(source));
+        let encoded = ParquetError::from(io::Error::from(source));
         for error in [direct, encoding(&Simulated::new(1), path, encoded)] {
             assert_eq!(error.kind, kind, "{error}");
             assert!(error.to_string().starts_with(says), "{error}");

@@ -16,6 +16,7 @@ use crate::SinkErrorKind;
 use crate::sample::Sample;
 
 mod cuts;
+mod merges;
 mod views;
 
 /// The rows of every file that the manifest knows. Checks each file on the way: its columns, its
