@@ -216,6 +216,8 @@ pub struct Parquet {
     pub file_age_max: Duration,
     /// A file is written when this much is buffered.
     pub buffer_bytes_max: usize,
+    /// Days are removed so many days after their end; missing for never.
+    pub keep_days: Option<u32>,
 }
 
 /// `[telemetry]`
@@ -306,7 +308,12 @@ impl Default for Journal {
 
 impl Default for Parquet {
     fn default() -> Self {
-        Self { enabled: true, file_age_max: Duration::from_secs(600), buffer_bytes_max: 16 << 20 }
+        Self {
+            enabled: true,
+            file_age_max: Duration::from_secs(600),
+            buffer_bytes_max: 16 << 20,
+            keep_days: None,
+        }
     }
 }
 
@@ -371,6 +378,9 @@ impl Config {
         let parquet = &self.sinks.parquet;
         if parquet.file_age_max < Duration::from_secs(1) || parquet.buffer_bytes_max < 1 << 20 {
             return refuse("sinks.parquet.file_age_max is at least 1s, buffer_bytes_max 1048576");
+        }
+        if parquet.keep_days == Some(0) {
+            return refuse("sinks.parquet.keep_days is at least 1; without it days stay for ever");
         }
         if self.exchange.channels.is_empty() {
             return refuse("exchange.channels names no channel: nothing would be recorded");

@@ -229,6 +229,8 @@ fn sinks(wishes: &Wishes, disk: &Arc<dyn Disk>) -> Vec<Box<dyn Sink>> {
         let options = sinks::parquet::Options {
             age_max: config.sinks.parquet.file_age_max,
             bytes_max: config.sinks.parquet.buffer_bytes_max,
+            keep_days: config.sinks.parquet.keep_days,
+            ..sinks::parquet::Options::default()
         };
         sinks.push(Box::new(Parquet::new(Arc::clone(disk), &config.journal.data, options)));
     }

@@ -4,6 +4,8 @@
 //! writes each table, currency and UTC day into a hidden file, syncs it, gives it its name, syncs
 //! the folder, and at last adds one line to the manifest: that line is the position. A file that
 //! the manifest does not know is the rest of a flush that never ended; opening removes it.
+//!
+//! What becomes of a day once it is over stands in [`days`].
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use crate::{Accepted, Position, Sink, SinkError};
 
 mod chunks;
 mod cursor;
+mod days;
 mod failure;
 mod file;
 mod inspection;
@@ -34,6 +37,7 @@ pub use listing::{Listed, Listing, list};
 pub use merge::{FAN_IN, Merge, Merged, Selection, merge};
 pub use survey::{Holding, Hole, Survey, survey};
 
+use days::Days;
 use manifest::{Contents, Entry, Manifest, Stored};
 use name::FileName;
 use order::Order;
@@ -48,18 +52,27 @@ pub struct Parquet {
     opened: Option<Opened>,
 }
 
-/// When the Parquet sink makes files of what it holds.
+/// When the Parquet sink makes files of what it holds, and what it does with days that are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long rows wait at most, counted from the first flush call that saw them.
     pub age_max: Duration,
     /// How much waits at most, as [`Batch::bytes`] counts; the batch that crosses it still waits.
     pub bytes_max: usize,
+    /// How long after its end a UTC day is over: until then, late rows are usual.
+    pub settle: Duration,
+    /// How many days a day is kept after its end; `None` for ever.
+    pub keep_days: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { age_max: Duration::from_secs(600), bytes_max: 24 << 20 }
+        Self {
+            age_max: Duration::from_secs(600),
+            bytes_max: 24 << 20,
+            settle: Duration::from_secs(3_600),
+            keep_days: None,
+        }
     }
 }
 
@@ -68,6 +81,7 @@ impl Default for Options {
 struct Opened {
     journal: String,
     manifest: Manifest,
+    days: Days,
     /// The newest record that the manifest holds.
     durable: u64,
     /// The newest record taken; those after `durable` wait in `waiting`.
@@ -97,8 +111,9 @@ impl Parquet {
         let mut opened = self.opened.take().expect(OPEN_FIRST);
         if !opened.waiting.is_empty() {
             let entry = self.write_files(&mut opened)?;
-            opened.manifest.append(&*self.disk, &entry)?;
-            opened.durable = entry.to;
+            let durable = entry.to;
+            opened.manifest.append(&*self.disk, entry)?;
+            opened.durable = durable;
             opened.waiting.clear();
             (opened.waiting_bytes, opened.waiting_since) = (0, None);
         }
@@ -182,6 +197,19 @@ impl Parquet {
         Ok(())
     }
 
+    /// Makes files of what waits once that is old.
+    fn store_old(&mut self, now: Now) -> Result<Position, SinkError> {
+        let opened = self.opened.as_mut().expect(OPEN_FIRST);
+        if opened.waiting.is_empty() {
+            return Ok(Position(opened.durable));
+        }
+        let since = *opened.waiting_since.get_or_insert(now.monotonic);
+        if now.monotonic.saturating_sub(since) < self.options.age_max {
+            return Ok(Position(opened.durable));
+        }
+        self.store()
+    }
+
     fn prepare_root(&self) -> std::io::Result<()> {
         let (root, sinks) = (self.root(), self.data.join("sinks"));
         self.disk.create_folder(&root)?;
@@ -210,14 +238,17 @@ impl Sink for Parquet {
             return Err(failure::stop(format!("reading {}", path.display()), what));
         }
         self.prepare_root().map_err(failed)?;
-        let manifest = Manifest::open(disk, &self.data, contents.as_ref())?;
-        let contents = contents.unwrap_or_default();
+        let mut contents = contents.unwrap_or_default();
+        Days::settle(disk, &root, &mut contents, &found.finished)?;
+        let manifest = Manifest::open(disk, &self.data, contents)?;
+        let contents = manifest.contents();
         let removed = found.sweep(disk, &root, &contents.files).map_err(failed)?;
-        report(&contents, &found, removed);
+        report(contents, &found, removed);
         let durable = contents.positions.get(journal).copied().unwrap_or(0);
         self.opened = Some(Opened {
             journal: journal.to_owned(),
             manifest,
+            days: Days::new(&self.disk, &root, self.options),
             durable,
             accepted: durable,
             fresh: true,
@@ -241,15 +272,11 @@ impl Sink for Parquet {
     }
 
     fn flush(&mut self, now: Now) -> Result<Position, SinkError> {
-        let opened = self.opened.as_mut().expect(OPEN_FIRST);
-        if opened.waiting.is_empty() {
-            return Ok(Position(opened.durable));
-        }
-        let since = *opened.waiting_since.get_or_insert(now.monotonic);
-        if now.monotonic.saturating_sub(since) < self.options.age_max {
-            return Ok(Position(opened.durable));
-        }
-        self.store()
+        let position = self.store_old(now)?;
+        let mut opened = self.opened.take().expect(OPEN_FIRST);
+        opened.days.step(now, &mut opened.manifest, &mut opened.folders)?;
+        self.opened = Some(opened);
+        Ok(position)
     }
 
     fn close(&mut self) -> Result<Position, SinkError> {
@@ -286,7 +313,8 @@ fn report(contents: &Contents, found: &Found, removed: u64) {
     if removed > 0 {
         tracing::warn!(files = removed, "files of a flush that never ended were removed");
     }
-    let changed = |(path, bytes): &(&String, &u64)| found.finished.get(*path) != Some(bytes);
+    let changed =
+        |(path, file): &(&String, &Stored)| found.finished.get(*path) != Some(&file.bytes);
     let mut changed = contents.files.iter().filter(changed);
     if let Some((first, _)) = changed.next() {
         let files = 1 + changed.count();

@@ -46,6 +46,8 @@ pub(super) struct Shape {
     schema: SchemaRef,
     /// The columns of the table, in their order.
     columns: Vec<usize>,
+    /// Whether a file may have columns that the table lacks: those would be lost.
+    strict: bool,
     /// Where the columns that files are sorted by stand among them.
     name: Option<usize>,
     time: usize,
@@ -76,11 +78,21 @@ impl Shape {
             name: name.map(place),
             time: place(time),
             sequence: place(Table::SEQUENCE),
+            strict: false,
             table,
             selection: selection.clone(),
             schema: Arc::new(schema),
             columns,
         }
+    }
+
+    /// Refuses files that have more columns than the table.
+    pub(super) fn strict(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
+    pub(super) fn table(&self) -> &'static Table {
+        self.table
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {
@@ -165,6 +177,10 @@ impl Cursor {
                 return Err(failure::stop(format!("reading {}", path.display()), what));
             }
             places.push(None);
+        }
+        if shape.strict && present.len() < footer.schema().fields().len() {
+            let what = "a newer tapedeck wrote it, with columns that this one does not know";
+            return Err(failure::stop(format!("reading {}", path.display()), what));
         }
         present.sort_unstable();
         for (order, (_, place)) in present.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! One Parquet file: sorted rows of one table, encoded column by column.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,6 +110,12 @@ impl Writing {
     fn sync(&mut self, disk: &dyn Disk) -> Result<(), SinkError> {
         let synced = self.writer.inner_mut().sync();
         synced.map_err(|error| failure::io(disk, "syncing", &self.path, error))
+    }
+}
+
+impl fmt::Debug for Writing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Writing({}, {} rows)", self.path.display(), self.rows)
     }
 }
 

@@ -11,9 +11,9 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::statistics::Statistics;
 use schema::{Micros, Table, tables};
 
-use super::failure;
 use super::name::FileName;
 use super::survey::Holding;
+use super::{days, failure};
 use crate::SinkError;
 
 /// What some Parquet files hold, according to their footers.
@@ -57,10 +57,12 @@ impl Inspection {
         paths.sort_unstable();
         for path in paths {
             let about = fs::symlink_metadata(&path)?;
-            if about.is_dir() {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if about.is_dir() && name == days::PLACE {
+                // On its way in or out; no reader looks there.
+            } else if about.is_dir() {
                 self.folder(&path)?;
             } else if about.is_file() {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 if FileName::is_unfinished(name) {
                     self.unfinished.push(path);
                 } else if name.ends_with(".parquet") {

@@ -6,7 +6,7 @@ use std::path::Path;
 use journal::disk::Disk;
 use schema::Micros;
 
-use super::manifest;
+use super::manifest::{Contents, Stored};
 use super::survey::Hole;
 use crate::SinkError;
 
@@ -41,20 +41,14 @@ pub struct Listed {
 /// # Errors
 /// When the manifest cannot be read or is damaged.
 pub fn list(disk: &dyn Disk, data: &Path) -> Result<Listing, SinkError> {
-    let mut listing = Listing::default();
-    manifest::read(disk, data, |entry| {
-        let before = listing.positions.insert(entry.journal.clone(), entry.to).unwrap_or(0);
-        if entry.from > before + 1 {
-            let (from, to) = (before + 1, entry.from - 1);
-            listing.holes.push(Hole { journal: entry.journal, from, to });
-        }
-        listing.files.extend(entry.files.into_iter().map(|file| Listed {
-            path: file.path,
-            table: file.table,
-            rows: file.rows,
-            times: file.time.map(Micros),
-            sequences: file.sequence,
-        }));
-    })?;
-    Ok(listing)
+    let contents = Contents::read(disk, data)?.unwrap_or_default();
+    let Contents { positions, holes, files, .. } = contents;
+    let listed = |file: Stored| Listed {
+        path: file.path,
+        table: file.table,
+        rows: file.rows,
+        times: file.time.map(Micros),
+        sequences: file.sequence,
+    };
+    Ok(Listing { files: files.into_values().map(listed).collect(), positions, holes })
 }

@@ -1,10 +1,12 @@
 //! The manifest: which files the sink has durably finished. It is the sink's position.
 //!
 //! A text file of lines, each the CRC-32 of its JSON in eight hex digits, a space, the JSON. The
-//! first line is the [`Header`], every other one an [`Entry`]: one flush. Lines are only appended.
+//! first line is the [`Header`], every other one a [`Line`]. Lines are only appended; when they
+//! are many more than what they still say, and at every start, they are written anew, as short as
+//! can be, into a file that takes the old one's place.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use journal::disk::{Disk, File};
@@ -12,13 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use super::failure;
 use super::name::journal_id;
+use super::survey::Hole;
 use crate::SinkError;
 
 /// The open manifest.
 #[derive(Debug)]
 pub(super) struct Manifest {
-    path: PathBuf,
+    data: PathBuf,
     file: Box<dyn File>,
+    contents: Contents,
+    /// Bytes when it was last written anew, and since.
+    anew_bytes: u64,
+    added_bytes: u64,
 }
 
 /// What a manifest says.
@@ -26,12 +33,32 @@ pub(super) struct Manifest {
 pub(super) struct Contents {
     /// The newest record of each journal.
     pub(super) positions: BTreeMap<String, u64>,
-    /// Bytes of every file, by its path below `DATA/parquet`.
-    pub(super) files: BTreeMap<String, u64>,
-    /// Bytes of the lines that are whole.
-    pub(super) whole_bytes: u64,
+    /// Records that no flush stored, although later ones are stored.
+    pub(super) holes: Vec<Hole>,
+    /// Every file, by its path below `DATA/parquet`.
+    pub(super) files: BTreeMap<String, Stored>,
+    /// The greatest number of an exchange.
+    pub(super) exchanges: u64,
+    /// An exchange that was about to happen: only the folder says whether it did.
+    pub(super) pending: Option<Exchange>,
     /// Bytes of a last line that was never finished.
     pub(super) torn_bytes: u64,
+}
+
+/// What a line says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    /// Records were stored.
+    Flush(Entry),
+    /// What all lines before said of journals.
+    Kept { kept: Kept },
+    /// A file that counts.
+    File { file: Stored },
+    /// An exchange is about to happen.
+    Exchanging { exchanging: Exchange },
+    /// The exchange of this number, the last one named, has happened.
+    Exchanged { exchanged: u64 },
 }
 
 /// One flush: records `from` to `to`, both inclusive, and the files made of them.
@@ -55,6 +82,23 @@ pub(super) struct Stored {
     pub(super) sequence: [i64; 2],
 }
 
+/// A folder's files make way for one that holds their rows, or for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Exchange {
+    pub(super) number: u64,
+    /// Below `DATA/parquet`, with slashes.
+    pub(super) folder: String,
+    pub(super) file: Option<Stored>,
+    pub(super) replaces: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    positions: BTreeMap<String, u64>,
+    holes: Vec<Hole>,
+    exchanges: u64,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,
@@ -72,138 +116,196 @@ impl Manifest {
     /// Opens the manifest for appending, or makes it.
     ///
     /// What was read is written anew: a sync that failed earlier may have left lines that every
-    /// reader sees and the disk does not have. This also cuts a torn end. The new file takes the
-    /// old one's place in one step.
+    /// reader sees and the disk does not have. This also cuts a torn end.
     pub(super) fn open(
         disk: &dyn Disk,
         data: &Path,
-        contents: Option<&Contents>,
+        contents: Contents,
     ) -> Result<Self, SinkError> {
-        let path = Self::path(data);
-        let file = Self::rewrite(disk, data, contents)
-            .map_err(|source| failure::io(disk, "writing", &path, source))?;
-        Ok(Self { path, file })
+        let written = write_anew(disk, data, &contents);
+        let (file, anew_bytes) =
+            written.map_err(|source| failure::io(disk, "writing", &Self::path(data), source))?;
+        Ok(Self { data: data.to_owned(), file, contents, anew_bytes, added_bytes: 0 })
     }
 
-    fn rewrite(
-        disk: &dyn Disk,
-        data: &Path,
-        contents: Option<&Contents>,
-    ) -> io::Result<Box<dyn File>> {
-        let (path, unfinished) = (Self::path(data), folder(data).join(".manifest.tmp"));
-        disk.create_folder(&folder(data))?;
-        match disk.remove(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = disk.create(&unfinished)?;
-        match contents {
-            Some(contents) => {
-                let mut old = disk.open(&path)?.take(contents.whole_bytes);
-                let copied = io::copy(&mut old, &mut file)?;
-                assert_eq!(copied, contents.whole_bytes, "the manifest has one writer");
-            }
-            None => {
-                let header =
-                    Header { format: FORMAT, readable_from: FORMAT, sink: super::NAME.to_owned() };
-                file.write_all(&line(&header))?;
-            }
-        }
-        file.sync()?;
-        disk.rename(&unfinished, &path)?;
-        disk.sync_folder(&folder(data))?;
-        Ok(file)
+    /// All that it says.
+    pub(super) fn contents(&self) -> &Contents {
+        &self.contents
     }
 
     /// Adds a flush whose files are durable. After `Ok` it is the position.
-    pub(super) fn append(&mut self, disk: &dyn Disk, entry: &Entry) -> Result<(), SinkError> {
-        let written = self.file.write_all(&line(entry)).and_then(|()| self.file.sync());
-        written.map_err(|source| failure::io(disk, "writing", &self.path, source))
+    pub(super) fn append(&mut self, disk: &dyn Disk, entry: Entry) -> Result<(), SinkError> {
+        self.add(disk, Line::Flush(entry))
     }
+
+    /// Announces an exchange; one that was announced before has not happened.
+    pub(super) fn begin(&mut self, disk: &dyn Disk, exchange: Exchange) -> Result<(), SinkError> {
+        self.add(disk, Line::Exchanging { exchanging: exchange })
+    }
+
+    /// The exchange that was announced has happened, durably.
+    pub(super) fn finish(&mut self, disk: &dyn Disk) -> Result<(), SinkError> {
+        let pending = self.contents.pending.as_ref().expect("an exchange was announced");
+        let exchanged = pending.number;
+        self.add(disk, Line::Exchanged { exchanged })
+    }
+
+    fn add(&mut self, disk: &dyn Disk, added: Line) -> Result<(), SinkError> {
+        let path = Self::path(&self.data);
+        let failed = |source| failure::io(disk, "writing", &path, source);
+        let bytes = line(&added);
+        self.file.write_all(&bytes).and_then(|()| self.file.sync()).map_err(failed)?;
+        self.added_bytes += bytes.len() as u64;
+        self.contents.take(added).expect("a line of ours follows from those before");
+        if self.added_bytes > ADDED_BYTES_MAX + 2 * self.anew_bytes {
+            let written = write_anew(disk, &self.data, &self.contents);
+            (self.file, self.anew_bytes) = written.map_err(failed)?;
+            self.added_bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a manifest that says `contents` and nothing else, and gives it the old one's place in
+/// one step.
+fn write_anew(
+    disk: &dyn Disk,
+    data: &Path,
+    contents: &Contents,
+) -> io::Result<(Box<dyn File>, u64)> {
+    let (path, unfinished) = (Manifest::path(data), folder(data).join(".manifest.tmp"));
+    disk.create_folder(&folder(data))?;
+    match disk.remove(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let header = Header { format: FORMAT, readable_from: FORMAT, sink: super::NAME.to_owned() };
+    let mut bytes = line(&header);
+    contents.lines().for_each(|one| bytes.extend(line(&one)));
+    let mut file = disk.create(&unfinished)?;
+    file.write_all(&bytes)?;
+    file.sync()?;
+    disk.rename(&unfinished, &path)?;
+    disk.sync_folder(&folder(data))?;
+    Ok((file, bytes.len() as u64))
 }
 
 impl Contents {
-    /// Reads the manifest; `None` if there is none.
+    /// Reads the manifest; `None` if there is none. Writes nothing.
     pub(super) fn read(disk: &dyn Disk, data: &Path) -> Result<Option<Self>, SinkError> {
+        let path = Manifest::path(data);
+        let failed = |source| failure::io(disk, "reading", &path, source);
+        let source = match disk.open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            source => source.map_err(failed)?,
+        };
+        let damaged = |number: u64, what: &str| {
+            let hint = "restore it, or move DATA/parquet and DATA/sinks/parquet away to begin anew";
+            let doing = format!("reading {}", path.display());
+            failure::stop(doing, format!("line {number} {what}: {hint}"))
+        };
         let mut contents = Self::default();
-        let found = read(disk, data, |entry| {
-            contents.positions.insert(entry.journal, entry.to);
-            for file in entry.files {
-                contents.files.insert(file.path, file.bytes);
+        let (mut lines, mut bytes) = (BufReader::with_capacity(READ_BYTES, source), Vec::new());
+        for number in 1.. {
+            bytes.clear();
+            let length = lines.read_until(b'\n', &mut bytes).map_err(failed)? as u64;
+            if length == 0 && number == 1 {
+                return Err(damaged(number, "is missing"));
             }
-        })?;
-        let Some((whole_bytes, torn_bytes)) = found else { return Ok(None) };
-        Ok(Some(Self { whole_bytes, torn_bytes, ..contents }))
+            if length == 0 {
+                break;
+            }
+            let Some(json) = checked(&bytes) else {
+                if number == 1 {
+                    return Err(damaged(number, "is damaged"));
+                }
+                contents.torn_bytes += length;
+                continue;
+            };
+            if contents.torn_bytes > 0 {
+                return Err(damaged(number - 1, "is damaged, while later ones are whole"));
+            }
+            let understood =
+                if number == 1 { check_header(json) } else { contents.take_json(json) };
+            understood.map_err(|what| damaged(number, what))?;
+        }
+        Ok(Some(contents))
+    }
+
+    /// The exchange that was pending has happened.
+    pub(super) fn settle(&mut self) {
+        let Some(Exchange { file, replaces, .. }) = self.pending.take() else { return };
+        for path in &replaces {
+            self.files.remove(path);
+        }
+        self.files.extend(file.map(|file| (file.path.clone(), file)));
+    }
+
+    /// The files of a folder below `DATA/parquet`.
+    pub(super) fn in_folder<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a Stored> {
+        let below = format!("{folder}/");
+        let files = self.files.range(below.clone()..);
+        let inside = files.take_while(move |(path, _)| path.starts_with(&below));
+        inside.map(|(_, stored)| stored)
+    }
+
+    fn take_json(&mut self, json: &[u8]) -> Result<(), &'static str> {
+        self.take(serde_json::from_slice(json).map_err(|_| "is no entry")?)
+    }
+
+    fn take(&mut self, line: Line) -> Result<(), &'static str> {
+        match line {
+            Line::Flush(Entry { journal, from, to, files }) => {
+                if !journal_id(&journal) || from < 1 || from > to {
+                    return Err("is no entry");
+                }
+                let before = self.positions.get(&journal).copied().unwrap_or(0);
+                if from <= before {
+                    return Err("repeats records of an earlier one");
+                }
+                if from > before + 1 {
+                    let (from, to) = (before + 1, from - 1);
+                    self.holes.push(Hole { journal: journal.clone(), from, to });
+                }
+                self.positions.insert(journal, to);
+                self.files.extend(files.into_iter().map(|file| (file.path.clone(), file)));
+            }
+            Line::Kept { kept: Kept { positions, holes, exchanges } } => {
+                (self.positions, self.holes, self.exchanges) = (positions, holes, exchanges);
+            }
+            Line::File { file } => {
+                self.files.insert(file.path.clone(), file);
+            }
+            Line::Exchanging { exchanging } => {
+                self.exchanges = self.exchanges.max(exchanging.number);
+                self.pending = Some(exchanging);
+            }
+            Line::Exchanged { exchanged } => {
+                if self.pending.as_ref().is_none_or(|pending| pending.number != exchanged) {
+                    return Err("ends an exchange that no line began");
+                }
+                self.settle();
+            }
+        }
+        Ok(())
+    }
+
+    /// The fewest lines that say the same.
+    fn lines(&self) -> impl Iterator<Item = Line> {
+        let Self { positions, holes, exchanges, .. } = self;
+        let (positions, holes, exchanges) = (positions.clone(), holes.clone(), *exchanges);
+        let kept = Line::Kept { kept: Kept { positions, holes, exchanges } };
+        let files = self.files.values().map(|file| Line::File { file: file.clone() });
+        let pending = self.pending.clone().map(|exchanging| Line::Exchanging { exchanging });
+        std::iter::once(kept).chain(files).chain(pending)
     }
 }
 
-/// Hands on every entry of the manifest in their order; returns the bytes of the whole lines and
-/// of a torn end, or `None` without a manifest. Writes nothing.
-pub(super) fn read(
-    disk: &dyn Disk,
-    data: &Path,
-    mut each: impl FnMut(Entry),
-) -> Result<Option<(u64, u64)>, SinkError> {
-    let path = Manifest::path(data);
-    let failed = |source| failure::io(disk, "reading", &path, source);
-    let source = match disk.open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        source => source.map_err(failed)?,
-    };
-    let damaged = |number: u64, what: &str| {
-        let hint = "restore it, or move DATA/parquet and DATA/sinks/parquet away to begin anew";
-        failure::stop(
-            format!("reading {}", path.display()),
-            format!("line {number} {what}: {hint}"),
-        )
-    };
-    let mut lines = BufReader::with_capacity(READ_BYTES, source);
-    let mut positions = BTreeMap::<String, u64>::new();
-    let (mut whole_bytes, mut torn_bytes, mut bytes) = (0, 0, Vec::new());
-    for number in 1.. {
-        bytes.clear();
-        let length = lines.read_until(b'\n', &mut bytes).map_err(failed)? as u64;
-        if length == 0 && number == 1 {
-            return Err(damaged(number, "is missing"));
-        }
-        if length == 0 {
-            break;
-        }
-        let Some(json) = checked(&bytes) else {
-            if number == 1 {
-                return Err(damaged(number, "is damaged"));
-            }
-            torn_bytes += length;
-            continue;
-        };
-        if torn_bytes > 0 {
-            return Err(damaged(number - 1, "is damaged, while later ones are whole"));
-        }
-        whole_bytes += length;
-        if number == 1 {
-            let header = serde_json::from_slice::<Header>(json);
-            match header.map(|header| header.readable_from) {
-                Ok(from) if from <= FORMAT => continue,
-                Ok(_) => return Err(damaged(number, "asks for a newer tapedeck")),
-                Err(_) => return Err(damaged(number, "is no header")),
-            }
-        }
-        let entry = serde_json::from_slice::<Entry>(json);
-        let Some(entry) = entry.ok().filter(Entry::is_sound) else {
-            return Err(damaged(number, "is no entry"));
-        };
-        if entry.from <= positions.get(&entry.journal).copied().unwrap_or(0) {
-            return Err(damaged(number, "repeats records of an earlier one"));
-        }
-        positions.insert(entry.journal.clone(), entry.to);
-        each(entry);
-    }
-    Ok(Some((whole_bytes, torn_bytes)))
-}
-
-impl Entry {
-    fn is_sound(&self) -> bool {
-        journal_id(&self.journal) && self.from >= 1 && self.from <= self.to
+fn check_header(json: &[u8]) -> Result<(), &'static str> {
+    match serde_json::from_slice::<Header>(json).map(|header| header.readable_from) {
+        Ok(from) if from <= FORMAT => Ok(()),
+        Ok(_) => Err("asks for a newer tapedeck"),
+        Err(_) => Err("is no header"),
     }
 }
 
@@ -226,5 +328,8 @@ fn checked(line: &[u8]) -> Option<&[u8]> {
     (u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(json)).then_some(json)
 }
 
-const FORMAT: u32 = 1;
+/// The first format knew flushes only.
+const FORMAT: u32 = 2;
 const READ_BYTES: usize = 64 << 10;
+/// What may be added before it is written anew, beside twice what it was then.
+const ADDED_BYTES_MAX: u64 = 1 << 20;

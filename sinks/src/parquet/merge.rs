@@ -71,7 +71,7 @@ pub fn merge(
     selection: &Selection,
     scratch: &Path,
 ) -> Result<Merged, SinkError> {
-    let mut passes = Passes::new(disk, table, files, selection, scratch);
+    let mut passes = Passes::new(disk, Shape::new(table, selection), files, scratch);
     while passes.step()? {}
     let merge = passes.last()?;
     Ok(Merged { merge, _passes: passes })

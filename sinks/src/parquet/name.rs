@@ -46,6 +46,11 @@ impl FileName {
         (journal_id(journal) && from >= 1 && from <= to).then(|| Self::new(journal, from, to))
     }
 
+    /// Whether a name is one that this sink gives to a finished file, of a flush or a merge.
+    pub(super) fn is_ours(name: &str) -> bool {
+        Self::parse(name).is_some() || is_merged(name)
+    }
+
     /// Whether the name is one that [`unfinished`](Self::unfinished) gives.
     pub(super) fn is_unfinished(name: &str) -> bool {
         let finished = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
@@ -57,6 +62,19 @@ impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{:020}-{:020}.parquet", self.journal, self.from, self.to)
     }
+}
+
+/// The name of a file that was merged from all others of its folder, `number` being the
+/// exchange's: `merged-NUMBER.parquet`. Its rows may be of several journals, and of some of a
+/// journal's records only, so that FROM and TO would say nothing. Two merges never share a name.
+pub(super) fn merged(number: u64) -> String {
+    format!("merged-{number:020}.parquet")
+}
+
+/// Whether the name is one that [`merged`] gives.
+pub(super) fn is_merged(name: &str) -> bool {
+    let number = name.strip_prefix("merged-").and_then(|name| name.strip_suffix(".parquet"));
+    number.and_then(position).is_some()
 }
 
 /// Whether a text can name a journal: letters, digits and dashes, as in a UUID.
@@ -82,6 +100,10 @@ mod tests {
         assert!(FileName::is_unfinished(&name.unfinished()));
         assert!(name.to_string() < FileName::new(journal, 11, 100).to_string());
         assert!(FileName::parse(&FileName::new("j", 1, u64::MAX).to_string()).is_some());
+        assert!(is_merged(&merged(7)) && FileName::is_ours(&merged(u64::MAX)));
+        assert_eq!(FileName::parse(&merged(7)), None);
+        // A journal may have that name, too.
+        assert!(!is_merged(&FileName::new("merged", 1, 2).to_string()));
     }
 
     #[test]
@@ -97,9 +119,11 @@ mod tests {
             name.replace("00000000000000000001", "+0000000000000000001"),
             name.replace("00000000000000000002", "99999999999999999999"),
             format!("{name}.tmp"),
+            "merged-7.parquet".to_owned(),
         ] {
             assert_eq!(FileName::parse(&foreign), None, "{foreign}");
             assert!(!FileName::is_unfinished(&foreign), "{foreign}");
+            assert!(!FileName::is_ours(&foreign), "{foreign}");
         }
     }
 }

@@ -6,18 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use journal::disk::Disk;
-use schema::Table;
 
 use super::cursor::Shape;
 use super::failure;
 use super::file::Writing;
-use super::merge::{FAN_IN, Merge, Selection};
+use super::merge::{FAN_IN, Merge};
 use crate::SinkError;
 
 /// Files on their way to be few enough for one merge. Dropping it removes what it wrote.
 pub(super) struct Passes {
     disk: Arc<dyn Disk>,
-    table: &'static Table,
     shape: Arc<Shape>,
     scratch: PathBuf,
     files: VecDeque<PathBuf>,
@@ -41,15 +39,13 @@ struct Pass {
 impl Passes {
     pub(super) fn new(
         disk: &Arc<dyn Disk>,
-        table: &'static Table,
+        shape: Shape,
         files: &[PathBuf],
-        selection: &Selection,
         scratch: &Path,
     ) -> Self {
         Self {
             disk: Arc::clone(disk),
-            table,
-            shape: Arc::new(Shape::new(table, selection)),
+            shape: Arc::new(shape),
             scratch: scratch.to_owned(),
             files: files.iter().cloned().collect(),
             made: Vec::new(),
@@ -102,7 +98,8 @@ impl Passes {
         // No reader's `*.parquet` finds it.
         let path = self.scratch.join(format!(".pass-{:06}.tmp", self.number));
         self.number += 1;
-        let writing = Writing::create(&*self.disk, &path, self.table, &merge.schema(), &[])?;
+        let (table, schema) = (self.shape.table(), merge.schema());
+        let writing = Writing::create(&*self.disk, &path, table, &schema, &[])?;
         self.made.push(path.clone());
         self.pass = Some(Pass { merge, used, path, writing });
         Ok(true)

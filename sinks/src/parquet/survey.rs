@@ -6,8 +6,9 @@ use std::path::Path;
 
 use journal::disk::Disk;
 use schema::Micros;
+use serde::{Deserialize, Serialize};
 
-use super::manifest::{self, Stored};
+use super::manifest::{Contents, Stored};
 use crate::SinkError;
 
 /// What a data folder's Parquet files hold, according to the manifest.
@@ -39,7 +40,7 @@ pub struct Holding {
 }
 
 /// Records of a journal that are not stored, both ends inclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hole {
     /// The journal's id.
     pub journal: String,
@@ -55,19 +56,13 @@ pub struct Hole {
 /// # Errors
 /// When the manifest cannot be read or is damaged.
 pub fn survey(disk: &dyn Disk, data: &Path) -> Result<Survey, SinkError> {
-    let mut survey = Survey::default();
-    let read = manifest::read(disk, data, |entry| {
-        let before = survey.positions.insert(entry.journal.clone(), entry.to).unwrap_or(0);
-        if entry.from > before + 1 {
-            let (from, to) = (before + 1, entry.from - 1);
-            survey.holes.push(Hole { journal: entry.journal, from, to });
-        }
-        for file in entry.files {
-            let holding = Holding::of(&file);
-            survey.tables.entry(file.table).or_insert(Holding::NOTHING).add(holding);
-        }
-    })?;
-    survey.torn_bytes = read.map_or(0, |(_, torn_bytes)| torn_bytes);
+    let contents = Contents::read(disk, data)?.unwrap_or_default();
+    let Contents { positions, holes, files, torn_bytes, .. } = contents;
+    let mut survey = Survey { tables: BTreeMap::new(), positions, holes, torn_bytes };
+    for file in files.into_values() {
+        let holding = Holding::of(&file);
+        survey.tables.entry(file.table).or_insert(Holding::NOTHING).add(holding);
+    }
     Ok(survey)
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use journal::disk::{Disk, Entry};
 use schema::{Partition, tables};
 
+use super::manifest::Stored;
 use super::name::FileName;
 
 /// The files below `DATA/parquet` whose place and name are ones that this sink gives.
@@ -65,7 +66,7 @@ impl Found {
     fn file(&mut self, root: &Path, name: &str, entry: &Entry) {
         if FileName::is_unfinished(name) {
             self.unfinished.push(entry.path.clone());
-        } else if FileName::parse(name).is_some() {
+        } else if FileName::is_ours(name) {
             let below = entry.path.strip_prefix(root).ok().and_then(Path::to_str);
             let below = below.expect("the walk began at the root and passed only plain names");
             self.finished.insert(below.to_owned(), entry.bytes);
@@ -77,7 +78,7 @@ impl Found {
         &self,
         disk: &dyn Disk,
         root: &Path,
-        known: &BTreeMap<String, u64>,
+        known: &BTreeMap<String, Stored>,
     ) -> io::Result<u64> {
         let strangers = self.finished.keys().filter(|below| !known.contains_key(*below));
         let strangers: Vec<PathBuf> = strangers.map(|below| root.join(below)).collect();

@@ -13,6 +13,8 @@ struct Story {
     batches: Vec<Arc<Batch>>,
     /// The greatest position that a sink reported as durable.
     promised: u64,
+    /// Whether the days of the rows are over, so that they are merged while rows still come.
+    over: bool,
 }
 
 /// How a process ended.
@@ -30,12 +32,13 @@ impl Story {
         let mut sample = Sample::new(seed);
         let count = 1 + sample.below(14);
         let batches = sample.batches(count);
-        Self { sample, disk: Simulated::new(seed), batches, promised: 0 }
+        let over = sample.below(2) == 0;
+        Self { sample, disk: Simulated::new(seed), batches, promised: 0, over }
     }
 
     fn run(mut self) {
         for _ in 0..1 + self.sample.below(3) {
-            let reach = 1 << (1 + self.sample.below(9));
+            let reach = 1 << (1 + self.sample.below(12));
             let calls = 1 + self.sample.below(reach) as u64;
             match self.sample.below(4) {
                 0 => self.disk.fail_sync(1 + self.sample.below(24) as u64),
@@ -59,6 +62,14 @@ impl Story {
         assert!(matches!(self.life_to(None), End::Closed));
         assert_eq!(self.promised, self.batches.len() as u64);
         self.look();
+        let merging = files_below(&self.disk, Path::new(DATA).join(NAME).join(days::PLACE));
+        assert!(!self.over || merging.is_empty(), "{merging:?}");
+        let mut folders = BTreeSet::new();
+        for path in files(&self.disk) {
+            let folder = path.parent().unwrap().to_owned();
+            let dated = folder.to_str().unwrap().contains("/date=");
+            assert!(folders.insert(folder) || !dated || !self.over, "{}", path.display());
+        }
     }
 
     /// One process, from its start to its end.
@@ -68,7 +79,14 @@ impl Story {
     }
 
     fn life_to(&mut self, mut steps: Option<usize>) -> End {
-        let options = Options { age_max: Duration::from_secs(5), bytes_max: 12_000 };
+        let options = Options {
+            age_max: Duration::from_secs(5),
+            bytes_max: 12_000,
+            settle: Duration::ZERO,
+            keep_days: None,
+        };
+        // Long enough for every folder to be merged, or cut short.
+        let mut linger = if steps.is_some() { self.sample.below(300) as u64 } else { 3_000 };
         let mut sink = Parquet::new(Arc::new(self.disk.clone()), Path::new(DATA), options);
         let mut position = None;
         for second in 0.. {
@@ -80,7 +98,15 @@ impl Story {
             }
             let step = match position {
                 None => sink.open("j").inspect(|Position(at)| position = Some(*at)),
+                Some(at) if at == self.batches.len() as u64 && linger > 0 => {
+                    linger -= 1;
+                    steps = steps.map(|left| left + 1);
+                    sink.flush(self.now(second * 10))
+                }
                 Some(at) if at == self.batches.len() as u64 => {
+                    if self.disk.list(Path::new(DATA)).is_err() {
+                        return End::Dark;
+                    }
                     let closed = sink.close();
                     if let Ok(Position(durable)) = closed {
                         assert_eq!(durable, at);
@@ -121,8 +147,12 @@ impl Story {
         let rest = &self.batches[from as usize..];
         let some = self.sample.below(4).min(rest.len());
         let accepted = sink.write(&rest[..some])?;
-        let now = Now { monotonic: Duration::from_secs(second), ..Now::default() };
-        Ok((accepted.0, sink.flush(now)?))
+        Ok((accepted.0, sink.flush(self.now(second))?))
+    }
+
+    fn now(&self, second: u64) -> Now {
+        let day = schema::Date::from_civil(2026, 11, if self.over { 25 } else { 24 });
+        Now { monotonic: Duration::from_secs(second), utc: day.start() }
     }
 
     /// Opens the sink with the power on, and compares the disk with what was fed.
@@ -134,11 +164,8 @@ impl Story {
         let Position(position) = sink(disk).open("j").unwrap();
         assert!(position >= self.promised, "{position} after {} was promised", self.promised);
         let root = Path::new(DATA).join(NAME);
-        let known: BTreeSet<PathBuf> = entries(disk)
-            .iter()
-            .flat_map(|entry| &entry.files)
-            .map(|f| root.join(&f.path))
-            .collect();
+        let known: BTreeSet<PathBuf> =
+            known(disk).iter().map(|file| root.join(&file.path)).collect();
         assert_eq!(files(disk), known, "a glob finds what the manifest knows");
         let mut found = Rows::new();
         for (table, columns) in stored(disk) {
