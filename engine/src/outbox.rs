@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use schema::tables::{DataGap, Rows};
-use schema::{Draft, Micros, Now, Origin};
+use schema::{Draft, Micros, Now, Origin, Row};
 
 use crate::queue::{Inlet, Item, Refused, Urgency};
 
@@ -23,6 +23,7 @@ pub struct Outbox {
     flushed_at: Duration,
     held: VecDeque<Draft>,
     held_bytes: usize,
+    held_bytes_max: usize,
     /// What was shed and not yet said, by class.
     shed: [Option<Shed>; 3],
     /// Times that the end has been tried.
@@ -59,10 +60,17 @@ impl Outbox {
             flushed_at: Duration::ZERO,
             held: VecDeque::new(),
             held_bytes: 0,
+            held_bytes_max: HELD_BYTES_MAX,
             shed: [None; 3],
             endings: 0,
             closed: false,
         }
+    }
+
+    /// The same with another bound of what is held while the queue is full.
+    #[must_use]
+    pub fn holding(self, held_bytes_max: usize) -> Self {
+        Self { held_bytes_max, ..self }
     }
 
     /// Hands over what is due: large batches at once, all of them when the oldest row has waited
@@ -109,9 +117,17 @@ impl Outbox {
         self.collect(1);
     }
 
-    /// Hands over a fact that is not a row; whether it was taken.
+    /// Hands over a fact that is not a row; whether it was taken. It never overtakes a gap: it may
+    /// say that a shard is alive again, and a process that dies before the gap's row is in the
+    /// journal would leave that outage without a name.
     pub fn fact(&mut self, item: Item) -> bool {
-        self.offer(item)
+        if let Some(draft) = self.rows.data_gaps.take(self.origin) {
+            self.held_bytes += draft.bytes();
+            self.held.push_back(draft);
+            self.drain();
+        }
+        let waiting = self.held.iter().any(|draft| draft.table().name == DataGap::TABLE.name);
+        !waiting && self.offer(item)
     }
 
     /// Whether the journal has stopped, so that nothing will ever be taken again.
@@ -134,7 +150,7 @@ impl Outbox {
         });
         self.drain();
         for class in [Class::Depth, Class::Quotes, Class::Rest] {
-            if self.held_bytes > HELD_BYTES_MAX {
+            if self.held_bytes > self.held_bytes_max {
                 self.shed(class);
             }
         }
@@ -173,7 +189,7 @@ impl Outbox {
     fn shed(&mut self, class: Class) {
         let mut kept = VecDeque::with_capacity(self.held.len());
         for draft in self.held.drain(..) {
-            if Class::of(&draft) != class || draft.table().name == "data_gaps" {
+            if Class::of(&draft) != class || draft.table().name == DataGap::TABLE.name {
                 kept.push_back(draft);
                 continue;
             }
@@ -345,6 +361,28 @@ mod tests {
             taken.extend(item.into_draft().map(|draft| draft.table().name));
         }
         assert_eq!(taken, ["index_ticks", "data_gaps"]);
+    }
+
+    /// A process that dies between the two must not have said that the shard is alive again.
+    #[test]
+    fn a_fact_does_not_overtake_a_gap() {
+        let (inlet, outlet) = queue(1 << 20);
+        let mut outbox = Outbox::new(inlet, Origin::default(), Duration::from_secs(5));
+        tick(&mut outbox.rows, now(1).utc);
+        let mut outage = crate::session::Outage::new("btc".into());
+        let cause = crate::session::Cause::closed(None, "");
+        outage.open(now(1).utc, cause);
+        outage.close(now(2), &mut outbox.rows);
+        let fact = || Item::Shard {
+            shard: "btc".into(),
+            channels: lifecycle::ChannelSet::default(),
+            at: now(2).utc,
+        };
+        assert!(outbox.fact(fact()));
+        let Next::Item(first) = outlet.take(Duration::ZERO) else { panic!("nothing was said") };
+        assert_eq!(first.into_draft().map(|draft| draft.table().name), Some("data_gaps"));
+        assert!(matches!(outlet.take(Duration::ZERO), Next::Item(Item::Shard { .. })));
+        assert!(!outbox.is_empty(), "other rows wait for their age");
     }
 
     #[test]
