@@ -225,6 +225,7 @@ impl<D: Decode> Session for Connection<D> {
         self.owed = Owed { hello: !self.settings.client_name.is_empty(), ..Owed::default() };
         self.watchdog.connected(now);
         self.connected_at = now.utc;
+        self.outage.seen(now);
         match &mut self.login {
             Some(login) => {
                 login.reset();
@@ -344,9 +345,11 @@ impl<D: Decode> Session for Connection<D> {
     fn disconnected(&mut self, cause: Cause, now: Now) {
         if !self.subscriptions.acknowledged().is_empty() {
             self.outage.open(self.received_until(), cause);
+            self.outage.seen(self.watchdog.heard_until());
         } else if self.outage.is_open() {
             self.outage.open(now.utc, cause);
         }
+        self.outage.seen(now);
         self.phase = Phase::Down;
         self.owed = Owed::default();
         self.pending.clear();

@@ -1,10 +1,11 @@
 //! Conversations, line by line.
 //!
 //! `at S` sets the clock to S seconds and ticks; `up` and `down WHY` are the socket's; `want a b`
-//! swaps; `lost S` tells of an outage since S; `finish` ends. `< JSON` is received; `> METHOD
-//! PARAMS` is what must be sent next, and `>` alone says that nothing is. `! TEXT` is the error
-//! that the line before must have ended with; `gap I S E CAUSE` the next row of `data_gaps`, `gap`
-//! alone that there is none; `ack a b` and `refused a b` what stands now.
+//! swaps; `set S` sets the wall clock by S seconds; `lost S` tells of an outage since S; `finish`
+//! ends. `< JSON` is received; `> METHOD PARAMS` is what must be sent next, and `>` alone says that
+//! nothing is. `! TEXT` is the error that the line before must have ended with; `gap I S E CAUSE`
+//! the next row of `data_gaps`, `gap` alone that there is none; `ack a b` and `refused a b` what
+//! stands now.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -55,6 +56,8 @@ struct Conversation {
     session: Connection<Heard>,
     rows: Rows,
     now: Now,
+    /// Seconds by which the wall clock was set.
+    set: i64,
     generation: u64,
     outcome: Result<(), SessionError>,
     gaps: VecDeque<String>,
@@ -69,10 +72,11 @@ impl Conversation {
         match verb {
             "at" => {
                 let seconds: u64 = rest.parse().unwrap();
-                let utc = Micros(i64::try_from(seconds).unwrap() * 1_000_000);
+                let utc = Micros((i64::try_from(seconds).unwrap() + self.set) * 1_000_000);
                 self.now = Now { monotonic: Duration::from_secs(seconds), utc };
                 self.outcome = self.session.tick(self.now, &mut self.rows);
             }
+            "set" => self.set = rest.parse().unwrap(),
             "up" => self.session.connected(self.now),
             "down" => self.session.disconnected(Cause::closed(Some(1006), rest), self.now),
             "want" => {
@@ -160,6 +164,7 @@ fn check(credentials: Option<Credentials>, script: &str) {
         session: Connection::new(settings, Heard::default()),
         rows: Rows::default(),
         now: Now::default(),
+        set: 0,
         generation: 0,
         outcome: Ok(()),
         gaps: VecDeque::new(),
@@ -337,7 +342,7 @@ fn a_reconnect_is_one_gap_that_ends_with_the_last_acknowledgement() {
         > 6 public/subscribe {"channels":["a","b"]}
         at 122
         < {"id":6,"result":["a","b"]}
-        gap * 108 122 disconnected
+        gap * 98 122 disconnected
         gap
         finish
         gap
@@ -358,6 +363,30 @@ fn a_restart_is_a_gap_until_the_goal_is_acknowledged() {
     check(None, &format!("{OPENING} at 101 \n down x \n finish \n gap"));
 }
 
+/// Whichever setting of the clock is right: the gap covers what was lost.
+#[test]
+fn a_gap_in_which_the_clock_is_set_is_what_either_setting_tells() {
+    let more = |set: &str, gap: &str| {
+        let script = r#"
+            < {"id":2,"result":["a","b"]}
+            at 105
+            SET
+            at 106
+            down x
+            at 110
+            up
+            > 3 public/set_heartbeat {"interval":10}
+            > 4 public/subscribe {"channels":["a","b"]}
+            < {"id":4,"result":["a","b"]}
+            GAP
+        "#;
+        format!("{OPENING}{}", script.replace("SET", set).replace("GAP", gap))
+    };
+    check(None, &more("set 0", "gap * 98 110 disconnected"));
+    check(None, &more("set -60", "gap * 38 110 disconnected"));
+    check(None, &more("set 60", "gap * 98 170 disconnected"));
+}
+
 #[test]
 fn silence_is_probed_and_then_fatal() {
     let more = r#"
@@ -374,7 +403,7 @@ fn silence_is_probed_and_then_fatal() {
         > 5 public/set_heartbeat {"interval":10}
         > 6 public/subscribe {"channels":["a","b"]}
         < {"id":6,"result":["a","b"]}
-        gap * 113 140 silent
+        gap * 98 140 silent
     "#;
     check(None, &format!("{OPENING}{more}"));
 }

@@ -16,6 +16,8 @@ pub(super) struct Watchdog {
     idle_max: Duration,
     data_max: Duration,
     last_frame: Now,
+    /// The newest silence: the last message before it, and until when what it held up may come.
+    silence: Option<(Now, Duration)>,
     probed: Option<Duration>,
     /// From when tickers are due: they are acknowledged, or one has arrived.
     tickers_since: Option<Now>,
@@ -32,6 +34,7 @@ impl Watchdog {
             idle_max,
             data_max,
             last_frame: Now::default(),
+            silence: None,
             probed: None,
             tickers_since: None,
             flowing_until: Micros::default(),
@@ -43,6 +46,7 @@ impl Watchdog {
     /// A new connection.
     pub(super) fn connected(&mut self, now: Now) {
         self.frame(now);
+        self.silence = None;
         self.tickers_since = None;
         self.flowing_until = now.utc;
         self.first_data = None;
@@ -50,6 +54,11 @@ impl Watchdog {
 
     /// A message has arrived.
     pub(super) fn frame(&mut self, now: Now) {
+        let silent = now.monotonic.saturating_sub(self.last_frame.monotonic);
+        if silent >= STALL_MIN {
+            let caught_up = now.monotonic.saturating_add(silent.min(CAUGHT_UP_MAX));
+            self.silence = Some((self.last_frame, caught_up));
+        }
         self.last_frame = now;
         self.probed = None;
     }
@@ -104,10 +113,19 @@ impl Watchdog {
         }
     }
 
+    /// The last message that was certainly not late. Behind a silence everything may be as old as
+    /// the silence is long, if the network or we ourselves had stalled.
+    pub(super) fn heard_until(&self) -> Now {
+        match self.silence {
+            Some((before, caught_up)) if self.last_frame.monotonic < caught_up => before,
+            Some(_) | None => self.last_frame,
+        }
+    }
+
     /// Until when data was certainly received: the last ticker where tickers are due, because a
     /// server may answer and send nothing; else the last message.
     pub(super) fn received_until(&self) -> Micros {
-        let last = self.last_frame.utc;
+        let last = self.heard_until().utc;
         if self.tickers_since.is_some() { self.flowing_until.min(last) } else { last }
     }
 
@@ -126,6 +144,10 @@ impl Watchdog {
 }
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A silence this long may have been a stall.
+const STALL_MIN: Duration = Duration::from_secs(1);
+/// After a stall, what was held up has arrived within as long again, and within this.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -180,6 +202,21 @@ mod tests {
     fn a_server_that_answers_but_sends_nothing_is_dead_too() {
         check(|second| second % 10 == 0, |_| false, (0, Some(300)));
         check(|second| second % 10 == 0, |second| second < 100, (0, Some(399)));
+    }
+
+    /// What arrives behind a stall is late: a gap that begins now begins before the stall.
+    #[test]
+    fn what_comes_after_a_silence_may_be_as_old() {
+        let mut watchdog = Watchdog::new(Duration::from_secs(15), Duration::MAX);
+        watchdog.connected(at(0));
+        for (second, until) in [(0, 0), (21, 0), (21, 0), (22, 21), (25, 22), (60, 25)] {
+            watchdog.frame(at(second));
+            let expected = Micros(until * 1_000_000);
+            assert_eq!(watchdog.received_until(), expected, "at {second} s");
+        }
+        let steady = |ms| Now { monotonic: Duration::from_millis(ms), ..at(ms / 1_000) };
+        (60_000..=70_000).step_by(500).for_each(|ms| watchdog.frame(steady(ms)));
+        assert_eq!(watchdog.received_until(), at(70).utc, "it has caught up");
     }
 
     #[test]

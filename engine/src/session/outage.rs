@@ -18,6 +18,8 @@ pub struct Outage {
 #[derive(Debug)]
 struct Open {
     since: Micros,
+    /// A moment of the gap: what tells whether the wall clock was set during it.
+    seen: Option<Now>,
     cause: Cause,
     repeats: u32,
 }
@@ -49,15 +51,26 @@ impl Outage {
                 open.since = open.since.min(since);
                 open.repeats = open.repeats.saturating_add(1);
             }
-            None => self.open = Some(Open { since, cause, repeats: 0 }),
+            None => self.open = Some(Open { since, seen: None, cause, repeats: 0 }),
+        }
+    }
+
+    /// Notes a moment of the gap, the first one counts: call it soon after the gap was opened.
+    pub fn seen(&mut self, now: Now) {
+        if let Some(open) = &mut self.open {
+            open.seen.get_or_insert(now);
         }
     }
 
     /// Data is complete again: writes the row.
     pub fn close(&mut self, now: Now, rows: &mut Rows) {
-        if let Some(open) = self.open.take() {
-            // The wall clock may have been set back meanwhile; a gap does not end before it began.
-            open.write(&self.shard, Some(now.utc.max(open.since)), now, rows);
+        if let Some(mut open) = self.open.take() {
+            // The wall clock may have been set meanwhile, and nobody knows which setting is right:
+            // the gap is the span that either tells. It never ends before it began.
+            let set_us = open.seen.map_or(0, |seen| set_us(seen, now));
+            open.since = open.since.min(Micros(open.since.0.saturating_add(set_us)));
+            let end = now.utc.max(Micros(now.utc.0.saturating_sub(set_us))).max(open.since);
+            open.write(&self.shard, Some(end), now, rows);
         }
     }
 
@@ -78,6 +91,12 @@ impl Open {
         let gap = Gap { shard, instrument: "*", since: self.since, kind: self.cause.kind };
         gap.write(end, &format!("{}{repeats}", self.cause.detail), now, rows);
     }
+}
+
+/// By how much the wall clock was set between two moments, µs.
+fn set_us(earlier: Now, later: Now) -> i64 {
+    let elapsed = later.monotonic.saturating_sub(earlier.monotonic);
+    later.utc.0.saturating_sub(earlier.utc.plus(elapsed).0)
 }
 
 /// What identifies a row of `data_gaps`: writing it again with an end closes it.
