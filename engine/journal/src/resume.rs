@@ -159,7 +159,8 @@ impl Resume {
     /// Takes in what a shard listens to. Whether its channels are others than before.
     pub(crate) fn shard(&mut self, fact: &ShardFact) -> bool {
         let shard = self.shards.entry(fact.shard.clone()).or_default();
-        shard.alive_at = shard.alive_at.max(fact.at);
+        // Back too, when the wall clock was set back: a later instant would hide an outage.
+        shard.alive_at = fact.at;
         let changed = shard.channels != fact.channels;
         if changed {
             shard.channels.clone_from(&fact.channels);
@@ -171,7 +172,7 @@ impl Resume {
     pub(crate) fn alive(&mut self, alive_at: &BTreeMap<String, i64>) {
         for (name, at) in alive_at {
             if let Some(shard) = self.shards.get_mut(name) {
-                shard.alive_at = shard.alive_at.max(Micros(*at));
+                shard.alive_at = Micros(*at);
             }
         }
     }
