@@ -17,6 +17,7 @@ mod faults;
 mod fuzz;
 mod kills;
 mod licences;
+mod line;
 mod market;
 mod migrations;
 mod probe;

@@ -98,8 +98,10 @@ pub struct Appending {
 /// What a step has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Something was done, or there was nothing to do: go on.
+    /// An item was taken, or a full disk has room again: go on.
     On,
+    /// Nothing came in time.
+    Idle,
     /// The disk is full: somebody may be making room, and the queue still holds. Go on after
     /// [`ROOM_PAUSE`].
     Full,
@@ -117,7 +119,7 @@ impl Appending {
     fn run(mut self, outlet: &Outlet) -> Result<(), JournalError> {
         loop {
             match self.step(outlet, WAIT)? {
-                Step::On => {}
+                Step::On | Step::Idle => {}
                 Step::Full => thread::sleep(ROOM_PAUSE),
                 Step::Ended => return self.close(),
             }
@@ -129,12 +131,12 @@ impl Appending {
     /// # Errors
     /// The journal is of no more use, or the disk is still full after a while.
     pub fn step(&mut self, outlet: &Outlet, wait: Duration) -> Result<Step, JournalError> {
-        let taken = if self.full > 0 {
-            self.appender.settle()
+        let (step, taken) = if self.full > 0 {
+            (Step::On, self.appender.settle())
         } else {
             match outlet.take(wait) {
-                Next::Item(item) => self.take(item),
-                Next::Idle => self.appender.settle(),
+                Next::Item(item) => (Step::On, self.take(item)),
+                Next::Idle => (Step::Idle, self.appender.settle()),
                 Next::Ended => {
                     let (rows_in, rows_out) = outlet.rows();
                     assert_eq!(rows_in, rows_out, "the queue loses no row");
@@ -145,7 +147,7 @@ impl Appending {
         match taken {
             Ok(()) => {
                 self.full = 0;
-                Ok(Step::On)
+                Ok(step)
             }
             // Nobody waits for room when everything is to end.
             Err(error) if error.is_full() && self.full < ROOM_TRIES && !self.stop.raised() => {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub struct Gap {
     pub instrument: String,
     /// What exactly.
     pub detail: String,
+    /// When the row was written, µs UTC.
+    pub written: i64,
 }
 
 impl Gap {
@@ -56,9 +58,10 @@ impl Gap {
 /// The columns of a table that make a row's key, each with its place on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
-    table: &'static str,
+    /// The table.
+    pub table: &'static str,
     /// The column that holds the instrument's or index's name.
-    name: &'static str,
+    pub name: &'static str,
     /// Column and JSON pointer.
     values: &'static [(&'static str, &'static str)],
 }
@@ -175,7 +178,8 @@ impl Columns {
     pub const INDEX_TICKS: Self =
         Self { table: "index_ticks", name: "index_name", values: &[("price", "/price")] };
 
-    const ALL: [Self; 6] = [
+    /// Every table of which the wire carries rows, books apart.
+    pub const ALL: [Self; 6] = [
         Self::OPTION_QUOTES,
         Self::PERPETUAL_QUOTES,
         Self::OPTION_TRADES,
@@ -207,7 +211,9 @@ impl Columns {
         key
     }
 
-    fn key_of_row(&self, batch: &RecordBatch, row: usize) -> String {
+    /// The key of a stored row.
+    #[must_use]
+    pub fn key_of_row(&self, batch: &RecordBatch, row: usize) -> String {
         let cell = |name: &str| cell(column(batch, name), row);
         let mut key = format!("{} {} {}", self.table, cell(self.name), cell("timestamp"));
         for (name, _) in self.values {
@@ -256,6 +262,7 @@ fn gaps(data: &Path) -> Vec<Gap> {
                 shard: text("shard"),
                 instrument: text("instrument"),
                 detail: text("detail"),
+                written: instant(batch, "created_at", row).expect("a row has its time"),
             };
             let identity =
                 (gap.start, gap.shard.clone(), gap.instrument.clone(), gap.cause.clone());
@@ -298,16 +305,22 @@ pub(crate) fn for_each_batch(folder: &Path, mut then: impl FnMut(&RecordBatch)) 
     }
 }
 
-pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
+/// A column by its name.
+#[must_use]
+pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).unwrap_or_else(|| panic!("the file has a column {name}"))
 }
 
-pub(crate) fn instant(batch: &RecordBatch, name: &str, row: usize) -> Option<i64> {
+/// A time, µs UTC.
+#[must_use]
+pub fn instant(batch: &RecordBatch, name: &str, row: usize) -> Option<i64> {
     let times = column(batch, name).as_primitive::<TimestampMicrosecondType>();
     times.is_valid(row).then(|| times.value(row))
 }
 
-pub(crate) fn cell(array: &ArrayRef, row: usize) -> String {
+/// A cell as text, `-` where it is missing.
+#[must_use]
+pub fn cell(array: &ArrayRef, row: usize) -> String {
     if array.is_null(row) {
         return "-".into();
     }
@@ -319,6 +332,14 @@ pub(crate) fn cell(array: &ArrayRef, row: usize) -> String {
     }
     if let Some(times) = array.as_primitive_opt::<TimestampMicrosecondType>() {
         return times.value(row).to_string();
+    }
+    if let Some(flags) = array.as_boolean_opt() {
+        return flags.value(row).to_string();
+    }
+    // Names: texts in Parquet, numbered texts in the journal.
+    if let Some(names) = array.as_dictionary_opt::<Int32Type>() {
+        let key = names.key(row).expect("a cell that is not null has a key");
+        return names.values().as_string::<i32>().value(key).to_owned();
     }
     array.as_string::<i32>().value(row).to_owned()
 }

@@ -89,7 +89,11 @@ impl Truth {
         truth
     }
 
-    fn frame(&mut self, frame: &str, at: i64) {
+    /// Takes in the text of a frame that was sent.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn frame(&mut self, frame: &str, at: i64) {
         let frame: Value = serde_json::from_str(frame).expect("a sent frame is JSON");
         let params = &frame["params"];
         let Some(channel) = params["channel"].as_str() else { return };

@@ -1,0 +1,340 @@
+//! The oracle: compares what the exchange said, as the observer heard it, with what is stored. It
+//! uses nothing of the code that it judges.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tapedeck_tests::tape::Gap;
+use tapedeck_tests::truth::Truth;
+
+use super::START_US;
+use super::archive::{Archive, Row};
+use super::record::Record;
+use super::venue::{Mischief, Sent, Venue};
+
+/// What was found, for the sum over all seeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) owed: u64,
+    pub(super) stored: u64,
+    pub(super) gaps: u64,
+    pub(super) missing: u64,
+}
+
+/// Judges one world; panics where an invariant is broken.
+pub(super) fn judge(record: &Record, venue: &Venue, archive: &Archive) -> Verdict {
+    let trades = Trades::new(venue, archive);
+    let judge = Judge {
+        record,
+        gaps: gaps(archive),
+        removed: removed(venue),
+        expired: venue.expired(),
+        trades,
+    };
+    judge.check_gaps();
+    judge.check_stored(venue, archive);
+    let (owed, missing) = judge.check_owed(venue, archive);
+    let (stored, gaps) = (archive.rows.len() as u64, judge.gaps.len() as u64);
+    Verdict { owed, stored, gaps, missing }
+}
+
+struct Judge<'a> {
+    record: &'a Record,
+    gaps: Vec<Gap>,
+    /// What the exchange itself kept back, so that no client can tell.
+    removed: BTreeSet<String>,
+    expired: BTreeSet<String>,
+    trades: Trades,
+}
+
+/// The trades that the market made, by instrument and sequence: when, and whether it is stored.
+#[derive(Debug, Default)]
+struct Trades(BTreeMap<String, BTreeMap<i64, (u64, bool)>>);
+
+impl Trades {
+    fn new(venue: &Venue, archive: &Archive) -> Self {
+        let stored: BTreeSet<&str> = archive.rows.values().map(|row| &*row.key).collect();
+        let mut trades = Self::default();
+        for sent in venue.market.iter().filter(|sent| sent.channel.starts_with("trades.")) {
+            Heard::default().take(sent, |key, name| {
+                let of = trades.0.entry(name.to_owned()).or_default();
+                of.insert(sequence(key), (sent.at, stored.contains(key)));
+            });
+        }
+        trades
+    }
+
+    /// Whether a trade is missing in that span of the exchange's time.
+    fn misses(&self, name: &str, from: i64, until: i64) -> bool {
+        let of = self.0.get(name).into_iter().flat_map(BTreeMap::values);
+        let span = from - 1_000..=until + 1_000;
+        of.filter(|(_, stored)| !stored).any(|(at, _)| span.contains(&(START_US + *at as i64)))
+    }
+
+    /// Whether a client that lived long enough after it could tell that this trade is missing: some
+    /// before it and some after it are stored.
+    fn tells(&self, name: &str, seq: i64, deaths: &[u64]) -> bool {
+        let Some(of) = self.0.get(name) else { return false };
+        let stored = |(_, (at, stored)): (&i64, &(u64, bool))| stored.then_some(*at);
+        let before = of.range(..seq).filter_map(stored).next();
+        let Some(after) = of.range(seq + 1..).filter_map(stored).next() else { return false };
+        before.is_some() && !deaths.iter().any(|at| (after..after + TOLD_US).contains(at))
+    }
+}
+
+/// The trade_seq in a trade's key.
+fn sequence(key: &str) -> i64 {
+    key.split(' ').nth(3).and_then(|text| text.parse().ok()).expect("a trade has its number")
+}
+
+/// The rows that a fault of the exchange took off the wire, or put where they are of no use.
+fn removed(venue: &Venue) -> BTreeSet<String> {
+    let mut removed = BTreeSet::new();
+    for Mischief { fault, about, text, .. } in &venue.mischief {
+        let lost = ["drop", "garbage", "gap"].contains(&&**fault);
+        if !lost || !about.contains('.') || !text.starts_with('{') {
+            continue;
+        }
+        // One trade of a frame, or a whole frame.
+        let text = match text.contains("\"params\"") {
+            true => text.clone(),
+            false => format!("{{\"params\":{{\"channel\":\"{about}\",\"data\":[{text}]}}}}"),
+        };
+        let sent = Sent { at: 0, channel: about.clone(), text };
+        removed.extend(said(&[sent]));
+    }
+    // A change that comes behind its successor is of no use any more.
+    let mut newest: HashMap<&str, i64> = HashMap::new();
+    for sent in venue.sent.iter().filter(|sent| sent.channel.starts_with("book.")) {
+        let (change_id, newest) = (change_id(sent), newest.entry(&sent.channel).or_default());
+        if change_id < *newest {
+            removed.extend(said(std::slice::from_ref(sent)));
+        }
+        *newest = change_id.max(*newest);
+    }
+    removed
+}
+
+/// The gaps, each with the end that its last row gives. A gap that was open when the program ended
+/// goes on in the shard's next restart (docs/gaps.md).
+fn gaps(archive: &Archive) -> Vec<Gap> {
+    let mut gaps: BTreeMap<_, &Gap> = BTreeMap::new();
+    for gap in archive.gaps.values() {
+        gaps.insert((&gap.shard, &gap.instrument, gap.start, &gap.cause), gap);
+    }
+    let mut gaps: Vec<Gap> = gaps.into_values().cloned().collect();
+    let restarts: Vec<Gap> = gaps.iter().filter(|gap| gap.cause == "restart").cloned().collect();
+    for gap in gaps.iter_mut().filter(|gap| gap.end.is_none()) {
+        let later = restarts.iter().filter(|it| it.shard == gap.shard && it.written > gap.written);
+        gap.end = later.min_by_key(|it| it.written).and_then(|it| it.end);
+    }
+    gaps
+}
+
+impl Judge<'_> {
+    /// Every gap has a reason, begins and ends near it, and has ended.
+    fn check_gaps(&self) {
+        for gap in &self.gaps {
+            if gap.cause == "trade_seq" {
+                let end = gap.end.expect("it is known up to when trades are missing");
+                let late = gap.detail.contains("none is missing");
+                let misses = late || self.trades.misses(&gap.instrument, gap.start, end);
+                assert!(misses, "no trade is missing in {gap:?}");
+                continue;
+            }
+            let reasons = self.reasons(gap);
+            let expired =
+                gap.cause == "subscription_refused" && self.expired.contains(&gap.instrument);
+            let justified = expired || reasons.iter().any(|it| it.causes.contains(&&*gap.cause));
+            assert!(justified, "nothing justifies {gap:?}");
+            // It lasts as long as the exchange refuses.
+            if gap.cause == "subscription_refused" {
+                continue;
+            }
+            let mut explained = gap.start;
+            for reason in &reasons {
+                let (from, until) = self.span(reason.from, reason.until);
+                if from <= explained {
+                    explained = explained.max(until);
+                }
+            }
+            let end = gap.end.unwrap_or(i64::MAX);
+            assert!(explained >= end, "from {explained} on nothing explains {gap:?}");
+        }
+    }
+
+    /// The incidents that a gap may come from, in their order.
+    fn reasons(&self, gap: &Gap) -> Vec<super::weather::Incident> {
+        let end = gap.end.unwrap_or(i64::MAX);
+        let link = self.record.shards.iter().position(|shard| **shard == gap.shard);
+        let mut reasons: Vec<_> = self.record.incidents.clone();
+        reasons.retain(|it| {
+            let (from, until) = self.span(it.from, it.until);
+            let here = it.link.is_none() || link.is_none() || it.link == link;
+            here && from <= end && gap.start <= until
+        });
+        reasons.sort_by_key(|it| it.from);
+        reasons
+    }
+
+    /// The span in which a fault may show, on the program's clock.
+    fn span(&self, from: u64, until: u64) -> (i64, i64) {
+        let until = until + AFTER_US;
+        let walls: Vec<i64> = self.walls(from.saturating_sub(BEFORE_US), until).collect();
+        let least = walls.iter().min().copied().unwrap_or(0);
+        let most = walls.iter().max().copied().unwrap_or(0);
+        let from = from as i64 - BEFORE_US as i64;
+        (START_US + from + least, START_US + until as i64 + most)
+    }
+
+    /// By how much the wall clock was wrong in a span.
+    fn walls(&self, from: u64, until: u64) -> impl Iterator<Item = i64> {
+        let wall = &self.record.wall;
+        let before = wall.iter().rev().find(|(at, _)| *at <= from).map(|(_, by)| *by);
+        let during = wall.iter().filter(move |(at, _)| *at > from && *at <= until);
+        before.into_iter().chain(during.map(|(_, by)| *by))
+    }
+
+    /// Nothing is stored that was not sent, and nothing twice.
+    fn check_stored(&self, venue: &Venue, archive: &Archive) {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut newest: HashMap<(&str, &str), &Row> = HashMap::new();
+        for row in archive.rows.values() {
+            let before = newest.insert((row.table, &row.name), row);
+            let again = before.is_some_and(|before| before.key == row.key);
+            // The levels of one message are rows one after another.
+            if again && row.table == "book_changes" {
+                continue;
+            }
+            assert!(!again, "stored twice in a row: {}", row.key);
+            *counts.entry(&row.key).or_default() += 1;
+        }
+        let market: BTreeSet<String> = said(&venue.market).into_iter().collect();
+        let strange = |(key, count): &(&&str, &usize)| **count > 1 || !market.contains(**key);
+        let strange: Vec<(&str, usize)> =
+            counts.iter().filter(strange).map(|(key, count)| (*key, *count)).collect();
+        if strange.is_empty() {
+            return;
+        }
+        let mut sent: HashMap<String, usize> = HashMap::new();
+        for key in said(&venue.sent) {
+            *sent.entry(key).or_default() += 1;
+        }
+        for (key, count) in strange {
+            let sent = sent.get(key).copied().unwrap_or(0);
+            assert!(sent > 0, "stored and never sent: {key}");
+            let once = key.starts_with("book_changes") || key.contains("_trades");
+            assert!(count == 1 || !once && count <= sent, "sent {sent}, stored {count}: {key}");
+        }
+    }
+
+    /// What was owed is stored, or named.
+    fn check_owed(&self, venue: &Venue, archive: &Archive) -> (u64, u64) {
+        let stored: BTreeSet<&str> = archive.rows.values().map(|row| &*row.key).collect();
+        let mut truth = Heard::default();
+        let (mut owed, mut missing) = (0, 0);
+        for sent in &venue.market {
+            let Some(spans) = self.record.owed.get(&sent.channel) else {
+                truth.take(sent, |_, _| {});
+                continue;
+            };
+            let due = sent.at <= self.record.ended_at
+                && spans.iter().any(|(from, until)| *from <= sent.at && sent.at < *until);
+            truth.take(sent, |key, name| {
+                if due {
+                    owed += 1;
+                    if !stored.contains(key) {
+                        missing += 1;
+                        self.check_named(sent, name, key, venue);
+                    }
+                }
+            });
+        }
+        (owed, missing)
+    }
+
+    fn check_named(&self, sent: &Sent, name: &str, key: &str, venue: &Venue) {
+        let universe = &self.record.universe;
+        let link = universe.iter().position(|all| all.contains(&sent.channel)).unwrap();
+        let (shard, reader) = (&self.record.shards[link], link % usize::from(self.record.readers));
+        let reader = format!("reader-{reader}");
+        let overloads: &[&str] = match key.split(' ').next().unwrap() {
+            "book_changes" => &["overload_depth"],
+            "option_trades" | "perpetual_trades" => &["overload_all"],
+            _ => &["overload_quotes"],
+        };
+        let named = self.gaps.iter().any(|gap| {
+            let here = gap.shard == **shard && (gap.instrument == "*" || gap.instrument == name)
+                || gap.shard == reader && overloads.contains(&&*gap.cause);
+            let end = gap.end.unwrap_or(i64::MAX);
+            let at = START_US + sent.at as i64;
+            let wall = |by: i64| gap.start <= at + by && at + by <= end;
+            // These are on the clock of the exchange.
+            let traded = gap.cause == "trade_seq" && gap.instrument == name && {
+                gap.start - 1_000 <= at && at <= end + 1_000
+            };
+            traded || here && self.walls(sent.at, sent.at + AFTER_US).any(wall)
+        });
+        let blind = |(from, until): &(u64, u64)| (*from..*until).contains(&sent.at);
+        let tells =
+            key.contains("_trades ") && self.trades.tells(name, sequence(key), &self.record.deaths);
+        let unseen = self.removed.contains(key) && !tells;
+        let named = named || unseen || self.record.blind.iter().any(blind);
+        if !named {
+            let near = |it: &&Mischief| it.about == sent.channel && it.at.abs_diff(sent.at) < NEAR;
+            let near: Vec<&Mischief> = venue.mischief.iter().filter(near).collect();
+            let at = sent.at as f64 / 1e6;
+            let gaps = &self.gaps;
+            panic!("lost on {shard} at {at:.6} s and in no gap: {key}\n{near:#?}\n{gaps:#?}");
+        }
+    }
+}
+
+/// The frames of one guest as the rows that a perfect recorder would have stored.
+#[derive(Default)]
+struct Heard {
+    truth: Truth,
+    books: HashMap<String, i64>,
+}
+
+impl Heard {
+    /// The key of each row, and the name that it is about.
+    fn take(&mut self, sent: &Sent, mut then: impl FnMut(&str, &str)) {
+        let name = sent.channel.split('.').nth(1).unwrap_or_default();
+        if sent.channel.starts_with("book.") {
+            let change_id = change_id(sent);
+            if self.books.insert(name.to_owned(), change_id) != Some(change_id) {
+                then(&format!("book_changes {name} {change_id}"), name);
+            }
+            return;
+        }
+        let before = self.truth.rows.len();
+        self.truth.frame(&sent.text, sent.at as i64);
+        for row in self.truth.rows.drain(before..) {
+            then(&row.key, name);
+        }
+    }
+}
+
+fn change_id(sent: &Sent) -> i64 {
+    let frame: serde_json::Value = serde_json::from_str(&sent.text).unwrap();
+    frame["params"]["data"]["change_id"].as_i64().unwrap()
+}
+
+fn said(frames: &[Sent]) -> Vec<String> {
+    let mut keys = Vec::new();
+    for sent in frames {
+        // Each for itself: what is sent again counts again.
+        Heard::default().take(sent, |key, _| keys.push(key.to_owned()));
+    }
+    keys
+}
+
+/// A gap begins this long before its fault at most: what was under way, what was not yet durable,
+/// and a silence of the market that might have been a stall.
+const BEFORE_US: u64 = 12_000_000;
+/// A hole in the trades is named within this, if the program lives so long.
+const TOLD_US: u64 = 6_000_000;
+/// What the exchange did so shortly before or after is shown beside a loss.
+const NEAR: u64 = 3_000_000;
+/// A fault is noticed, and everything acknowledged again, within this.
+const AFTER_US: u64 = 100_000_000;

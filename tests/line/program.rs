@@ -1,0 +1,227 @@
+//! One life of the program: the pipeline without its threads. Every stage is the real one; what
+//! stands here is the glue that `pipeline.rs`, `reader.rs` and the threads are in production.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::disk::{Disk, Simulated};
+use journal::{Journal, Options};
+use lifecycle::{Plan, Swap};
+use schema::{Micros, Now, Origin};
+use sinks::Parquet;
+use tapedeck::clock::Clock;
+use tapedeck::endpoint::Endpoint;
+use tapedeck::keeper::{self, Appending, Kept, Syncing};
+use tapedeck::outbox::Outbox;
+use tapedeck::queue::{Outlet, queue};
+use tapedeck::reader::{Link, Mailbox};
+use tapedeck::stop::Stop;
+use tapedeck::worker::{self, Following, Progress};
+use tapedeck::{reader, recorder};
+
+use super::{DATA, START_US};
+use tapedeck_tests::random::Random;
+
+/// What does not change from one life to the next.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) plan: Plan,
+    pub(super) journal: Options,
+    pub(super) parquet: sinks::parquet::Options,
+    pub(super) queue_bytes_max: usize,
+    pub(super) held_bytes_max: usize,
+    pub(super) batch_age_max: Duration,
+    pub(super) readers: u16,
+}
+
+impl Frame {
+    /// Bounds as a seed draws them: some are reached in any world, some in none.
+    pub(super) fn new(plan: Plan, random: &mut Random) -> Self {
+        Self {
+            plan,
+            journal: Options {
+                segment_bytes_max: random.pick(&[20_000, 200_000, 64 << 20]),
+                segment_age_max: Duration::from_secs(random.pick(&[5, 3600])),
+                tail_bytes_max: random.pick(&[10_000, 8 << 20]),
+                ..Options::default()
+            },
+            parquet: sinks::parquet::Options {
+                age_max: Duration::from_secs(random.pick(&[5, 20, 600])),
+                bytes_max: random.pick(&[1 << 20, 24 << 20]),
+                ..sinks::parquet::Options::default()
+            },
+            queue_bytes_max: random.pick(&[3 << 20, 32 << 20]),
+            held_bytes_max: random.pick(&[300_000, 8 << 20]),
+            batch_age_max: Duration::from_millis(random.pick(&[100, 1_000])),
+            readers: random.pick(&[1, 2]),
+        }
+    }
+}
+
+/// The program at work.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) links: Vec<Link>,
+    mailboxes: Vec<Mailbox>,
+    outboxes: Vec<Outbox>,
+    outlet: Outlet,
+    appending: Appending,
+    syncing: Syncing,
+    following: Following,
+    kept: Arc<Kept>,
+    progress: Arc<Progress>,
+    stop: Stop,
+    finish: Stop,
+    /// Whether the journal had known any shard before.
+    pub(super) resumed: bool,
+    /// What the journal held when it was opened, in words.
+    pub(super) found: String,
+}
+
+impl Program {
+    /// Opens the journal and puts everything together; nothing is connected yet.
+    pub(super) fn start(
+        disk: &Simulated,
+        clock: &Clock,
+        frame: &Frame,
+        random: &mut Random,
+    ) -> Result<Self, String> {
+        let door: Arc<dyn Disk> = Arc::new(disk.clone());
+        let folder = Path::new(DATA).join("journal");
+        let opened = journal::open(Arc::clone(&door), &folder, frame.journal.clone(), clock.now());
+        let Journal { appender, syncer, feed, recovery } =
+            opened.map_err(|error| error.to_string())?;
+        let (stop, finish, reached) = (Stop::default(), Stop::default(), Stop::default());
+        let (kept, progress) = (Arc::new(Kept::default()), Arc::new(Progress::default()));
+        let (inlet, outlet) = queue(frame.queue_bytes_max);
+        let appending = Appending::new(appender, frame.readers, Arc::clone(&kept), stop.clone());
+        let syncing = Syncing::new(syncer, feed.clone(), Arc::clone(&kept), clock.now());
+        let sink = Box::new(Parquet::new(door, Path::new(DATA), frame.parquet));
+        let (ends, moved) = (finish.clone(), Arc::clone(&progress));
+        let following = Following::new(sink, &recovery.journal, feed, ends, moved);
+        let outbox = |reader| {
+            let origin = Origin { reader, read_coalesce_us: 0 };
+            Outbox::new(inlet.clone(), origin, frame.batch_age_max).holding(frame.held_bytes_max)
+        };
+        let outboxes = (0..frame.readers).map(outbox).collect();
+        let endpoint = Endpoint::parse("ws://exchange.test/ws/api/v2").unwrap();
+        let setups = recorder::lines(&frame.plan, &endpoint, None, &recovery, || random.next());
+        let mailboxes = setups.iter().map(|setup| setup.mailbox.clone()).collect();
+        let link = |setup| Link::new(setup, None, reached.clone());
+        let links = setups.into_iter().map(link).collect();
+        let resumed = !recovery.resume.shards.is_empty();
+        let alive = recovery
+            .resume
+            .shards
+            .iter()
+            .map(|(shard, it)| format!(", {shard} alive at {:.6}", since_start(it.alive_at)));
+        let alive: String = alive.collect();
+        let through = recovery.watermark.map_or(0.0, |it| since_start(it.through));
+        let found = format!("record {}, all read until {through:.6}{alive}", recovery.position);
+        Ok(Self {
+            links,
+            mailboxes,
+            outboxes,
+            outlet,
+            appending,
+            syncing,
+            following,
+            kept,
+            progress,
+            stop,
+            finish,
+            resumed,
+            found,
+        })
+    }
+
+    /// Leaves a new goal to a shard.
+    pub(super) fn swap(&self, link: usize, swap: Swap) {
+        self.mailboxes[link].leave(swap);
+    }
+
+    /// A link and the outbox of its reader.
+    pub(super) fn link(&mut self, link: usize) -> (&mut Link, &mut Outbox) {
+        let readers = self.outboxes.len();
+        (&mut self.links[link], &mut self.outboxes[link % readers])
+    }
+
+    /// What a reader does after each of its turns.
+    pub(super) fn turn(&mut self, now: Now) {
+        self.outboxes.iter_mut().for_each(|outbox| outbox.turn(now));
+    }
+
+    /// The append thread: takes everything that waits; how long it then waits for room on a full
+    /// disk.
+    pub(super) fn append(&mut self) -> Result<Option<Duration>, String> {
+        loop {
+            match self.appending.step(&self.outlet, Duration::ZERO) {
+                Ok(keeper::Step::On) => {}
+                Ok(keeper::Step::Idle) => return Ok(None),
+                Ok(keeper::Step::Full) => return Ok(Some(keeper::ROOM_PAUSE)),
+                Ok(keeper::Step::Ended) => unreachable!("the readers are there"),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// The fsync thread.
+    pub(super) fn sync(&mut self, now: Now) -> Result<(), String> {
+        self.syncing.step(now).map_err(|error| error.to_string())
+    }
+
+    /// The sink's thread; how long it waits before it goes on.
+    pub(super) fn follow(&mut self, clock: &Clock) -> Result<Duration, String> {
+        match self.following.step(clock, Duration::ZERO) {
+            Ok(worker::Step::On) => Ok(FOLLOWING),
+            Ok(worker::Step::Again(pause)) => Ok(pause),
+            Ok(worker::Step::Ended(_)) => unreachable!("nobody asked it to end"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Ends in order, as on SIGTERM: readers flush, the queue drains, the journal is synced, the
+    /// sink finishes. The position of the journal, and of the sink.
+    pub(super) fn end(mut self, clock: &Clock) -> Result<(u64, u64), String> {
+        self.stop.raise();
+        for link in 0..self.links.len() {
+            let (link, outbox) = self.link(link);
+            link.finish(clock.now(), outbox);
+        }
+        loop {
+            let now = clock.now();
+            // Every one, even if the first is not done.
+            let open =
+                self.outboxes.iter_mut().filter_map(|outbox| (!outbox.end(now)).then_some(()));
+            if open.count() == 0 {
+                break;
+            }
+            clock.advance(reader::TURN);
+            self.append()?;
+        }
+        self.outboxes.clear();
+        let Self { outlet, mut appending, kept, finish, mut following, progress, .. } = self;
+        while appending.step(&outlet, Duration::ZERO).map_err(|error| error.to_string())?
+            != keeper::Step::Ended
+        {}
+        appending.close().map_err(|error| error.to_string())?;
+        finish.raise();
+        loop {
+            match following.step(clock, Duration::ZERO).map_err(|error| error.to_string())? {
+                worker::Step::Ended(position) => {
+                    assert_eq!(position.0, progress.durable.get());
+                    return Ok((kept.durable.get(), position.0));
+                }
+                worker::Step::On | worker::Step::Again(_) => {}
+            }
+        }
+    }
+}
+
+fn since_start(at: Micros) -> f64 {
+    (at.0 - START_US) as f64 / 1e6
+}
+
+/// How often the sink looks for something new.
+const FOLLOWING: Duration = Duration::from_millis(100);

@@ -1,0 +1,148 @@
+//! What happened in a world, for the judge; and a trace of it, printed when something is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lifecycle::ChannelSet;
+
+use super::venue::Mischief;
+use super::weather::{Fault, Incident, Weather, follows};
+
+/// Notes of one world.
+#[derive(Debug)]
+pub(super) struct Record {
+    seed: u64,
+    /// The shards' names, by link.
+    pub(super) shards: Vec<Arc<str>>,
+    /// All channels that each link ever listens to.
+    pub(super) universe: Vec<ChannelSet>,
+    pub(super) readers: u16,
+    pub(super) incidents: Vec<Incident>,
+    /// Since when the wall clock was wrong by how much, µs.
+    pub(super) wall: Vec<(u64, i64)>,
+    /// By channel: from when to when everything on it is owed.
+    pub(super) owed: BTreeMap<String, Vec<(u64, u64)>>,
+    /// Spans in which the wall clock was set back and nothing about it has survived: nobody can say
+    /// when they were.
+    pub(super) blind: Vec<(u64, u64)>,
+    /// When the program was gone, however it went.
+    pub(super) deaths: Vec<u64>,
+    /// When the program last made something durable.
+    pub(super) synced_at: u64,
+    pub(super) ended_at: u64,
+    trace: Vec<String>,
+    now: u64,
+}
+
+impl Record {
+    pub(super) fn new(
+        seed: u64,
+        shards: Vec<Arc<str>>,
+        universe: &[ChannelSet],
+        readers: u16,
+        weather: &Weather,
+    ) -> Self {
+        Self {
+            seed,
+            shards,
+            universe: universe.to_vec(),
+            readers,
+            incidents: Vec::new(),
+            wall: vec![(0, 0)],
+            owed: BTreeMap::new(),
+            blind: Vec::new(),
+            deaths: Vec::new(),
+            synced_at: 0,
+            ended_at: 0,
+            trace: vec![format!("{weather:?}")],
+            now: 0,
+        }
+    }
+
+    pub(super) fn note(&mut self, now: u64, what: &str) {
+        self.now = now;
+        self.trace.push(format!("{:>11.6} {what}", now as f64 / 1e6));
+    }
+
+    pub(super) fn incident(&mut self, fault: Fault, from: u64, until: u64, link: Option<usize>) {
+        let (causes, ends) = (fault.causes(), fault.ends());
+        let incident = Incident { causes, ends, from, until, link };
+        self.note(from, &format!("{fault:?} {link:?} until {:.6}", until as f64 / 1e6));
+        self.incidents.push(incident);
+    }
+
+    /// The exchange has done something wrong.
+    pub(super) fn mischief(&mut self, mischief: &Mischief, link: Option<usize>) {
+        let Mischief { at, fault, about, text, .. } = mischief;
+        let (causes, ends) = follows(fault, about, text);
+        if !causes.is_empty() {
+            self.note(*at, &format!("the exchange: {fault} {about} {link:?}"));
+            self.incidents.push(Incident { causes, ends, from: *at, until: *at, link });
+        }
+    }
+
+    /// The program has ended itself: that must have a reason, and a sentence that says it.
+    pub(super) fn failed(&mut self, now: u64, sentence: &str) {
+        self.note(now, &format!("ends: {sentence}"));
+        assert!(self.incidents.iter().any(|it| it.ends), "it ends for no reason: {sentence}");
+    }
+
+    /// The program is up again; whether its journal knew what had been recorded.
+    pub(super) fn started(&mut self, now: u64, words: &str, resumed: bool) {
+        self.note(now, words);
+        // What the journal knows is older than the last sync by less than this.
+        let since = self.synced_at.saturating_sub(BLIND_US);
+        let back = |pair: &[(u64, i64)]| pair[1].1 < pair[0].1 && pair[1].0 >= since;
+        if self.wall.windows(2).any(back) {
+            self.blind.push((since, now + BLIND_US));
+        }
+        let first = self.owed.values().flatten().map(|(from, _)| *from).min();
+        if let Some(first) = first.filter(|_| !resumed) {
+            // The tape begins anew: nothing had reached the disk yet.
+            let young = self.incidents.iter().any(|it| it.from < first + YOUNG_US);
+            assert!(young, "a tape that is not young was forgotten");
+            self.owed.clear();
+        }
+    }
+
+    pub(super) fn acknowledged<'a>(&mut self, now: u64, channels: impl Iterator<Item = &'a str>) {
+        for channel in channels {
+            let spans = self.owed.entry(channel.to_owned()).or_default();
+            if spans.last().is_none_or(|(_, until)| *until != u64::MAX) {
+                spans.push((now, u64::MAX));
+            }
+        }
+    }
+
+    /// A link has another goal: what is not in it is owed no longer.
+    pub(super) fn goal(&mut self, now: u64, link: usize, goal: &ChannelSet) {
+        for channel in self.universe[link].without(goal) {
+            for (_, until) in self.owed.get_mut(channel).into_iter().flatten() {
+                *until = now.min(*until);
+            }
+        }
+    }
+
+    pub(super) fn wall_set(&mut self, now: u64, by: i64) {
+        let (_, before) = self.wall[self.wall.len() - 1];
+        self.note(now, &format!("the wall clock is set by {:.6}", by as f64 / 1e6));
+        self.wall.push((now, before + by));
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in &self.trace {
+                eprintln!("{line}");
+            }
+            let (seed, now) = (self.seed, self.now as f64 / 1e6);
+            eprintln!("seed {seed}, {now:.6} s: SEED={seed} tests/run line plays it alone");
+        }
+    }
+}
+
+/// How far around such a span nobody knows when things were.
+const BLIND_US: u64 = 6_000_000;
+/// What a power cut may take of a tape's very beginning.
+const YOUNG_US: u64 = 8_000_000;

@@ -1,0 +1,273 @@
+//! The exchange's side of the network: websockets of tungstenite before the simulated exchange,
+//! and an observer among its guests, who has a perfect line and forgets nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use exchange::truth::{self, Line};
+use exchange::{Farewell, Faults, Floor, Frame, Limits, MarketConfig, Now, Refusal, Setup, Source};
+use serde_json::json;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Error, Message, WebSocket};
+
+use super::START_US;
+
+/// A frame of a channel that somebody was sent.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// µs since the simulation began.
+    pub(super) at: u64,
+    pub(super) channel: String,
+    pub(super) text: String,
+}
+
+/// What goes out to a socket.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    pub(super) bytes: Vec<u8>,
+    /// The exchange hangs up behind these bytes.
+    pub(super) last: bool,
+}
+
+/// The exchange and its doors.
+#[derive(Debug)]
+pub(super) struct Venue {
+    floor: Floor,
+    peers: BTreeMap<u64, Peer>,
+    observer: u64,
+    observed: BTreeSet<String>,
+    /// What the observer was sent.
+    pub(super) market: Vec<Sent>,
+    /// What the program was sent, on whichever connection.
+    pub(super) sent: Vec<Sent>,
+    /// What the exchange did wrong on purpose.
+    pub(super) mischief: Vec<Mischief>,
+}
+
+/// Something that the exchange did wrong on purpose.
+#[derive(Debug)]
+pub(super) struct Mischief {
+    /// µs since the simulation began.
+    pub(super) at: u64,
+    pub(super) fault: String,
+    /// The socket that it happened to.
+    pub(super) socket: Option<u64>,
+    /// A channel, or a method.
+    pub(super) about: String,
+    /// The message as it was meant; of a gap what is missing.
+    pub(super) text: String,
+}
+
+#[derive(Debug)]
+struct Peer {
+    seat: u64,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The head of the request, as far as it has come.
+    Knocking(Vec<u8>),
+    Open(Box<WebSocket<Pipe>>),
+}
+
+/// A websocket's socket.
+#[derive(Debug, Default)]
+struct Pipe {
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+}
+
+impl Venue {
+    pub(super) fn new(seed: u64, options: usize, rate: u32, rules: &str) -> Self {
+        let config = MarketConfig { seed, options, rate, ..MarketConfig::default() };
+        let source = Source::Market(config);
+        let faults = Faults::parse(rules).unwrap();
+        let setup = Setup { source, limits: Limits::default(), faults, credentials: None };
+        let mut floor = Floor::new(setup, moment(0)).unwrap();
+        let observer = floor.open(moment(0)).unwrap();
+        let (peers, observed) = (BTreeMap::new(), BTreeSet::new());
+        let (market, sent, mischief) = (Vec::new(), Vec::new(), Vec::new());
+        Self { floor, peers, observer, observed, market, sent, mischief }
+    }
+
+    /// Instruments that are open, in the order of listing.
+    pub(super) fn instruments(&self) -> Vec<String> {
+        let listed = self.floor.oracle().unwrap().instruments();
+        let open = listed.into_iter().filter(|it| it.state == exchange::State::Open);
+        open.map(|it| it.name).collect()
+    }
+
+    /// Instruments that are not open any more: nobody can subscribe to them.
+    pub(super) fn expired(&self) -> BTreeSet<String> {
+        let listed = self.floor.oracle().unwrap().instruments();
+        let expired = listed.into_iter().filter(|it| it.state != exchange::State::Open);
+        expired.map(|it| it.name).collect()
+    }
+
+    /// The observer listens to these too.
+    pub(super) fn observe<'a>(&mut self, channels: impl Iterator<Item = &'a str>, now: u64) {
+        let new: Vec<&str> = channels.filter(|it| self.observed.insert((*it).to_owned())).collect();
+        for some in new.chunks(250) {
+            let params = json!({ "channels": some });
+            let request = json!({"id": 1, "method": "public/subscribe", "params": params});
+            self.floor.receive(self.observer, &request.to_string(), moment(now));
+            self.look(now);
+        }
+    }
+
+    /// When [`step`](Self::step) has something to do.
+    pub(super) fn due(&self) -> u64 {
+        let due = self.floor.deadline().unwrap_or(Duration::MAX);
+        u64::try_from(due.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Lets the market and the heartbeats go on; what goes out, by socket.
+    pub(super) fn step(&mut self, now: u64) -> Vec<(u64, Out)> {
+        self.floor.step(moment(now)).unwrap();
+        self.look(now);
+        let open: Vec<u64> = self.peers.keys().copied().collect();
+        open.into_iter().map(|number| (number, self.write(number, now))).collect()
+    }
+
+    /// Bytes from a socket that may be new; what goes out to it.
+    pub(super) fn receive(&mut self, number: u64, bytes: &[u8], now: u64) -> Out {
+        let knocking = || Peer { seat: 0, stage: Stage::Knocking(Vec::new()) };
+        let peer = self.peers.entry(number).or_insert_with(knocking);
+        match &mut peer.stage {
+            Stage::Knocking(head) => {
+                head.extend_from_slice(bytes);
+                if !head.ends_with(b"\r\n\r\n") {
+                    return Out::default();
+                }
+                let pipe = Pipe { incoming: std::mem::take(head), outgoing: Vec::new() };
+                match self.floor.open(moment(now)) {
+                    Ok(seat) => {
+                        let socket = tungstenite::accept(pipe).expect("our handshake is sound");
+                        *peer = Peer { seat, stage: Stage::Open(Box::new(socket)) };
+                    }
+                    Err(refusal) => {
+                        self.peers.remove(&number);
+                        let head = match refusal {
+                            Refusal::HungUp => String::new(),
+                            Refusal::Status(status) => {
+                                format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n")
+                            }
+                        };
+                        return Out { bytes: head.into_bytes(), last: true };
+                    }
+                }
+            }
+            Stage::Open(socket) => socket.get_mut().incoming.extend_from_slice(bytes),
+        }
+        self.read(number, now)
+    }
+
+    /// The socket has ended.
+    pub(super) fn hang_up(&mut self, number: u64, now: u64) {
+        if let Some(Peer { seat, stage: Stage::Open(_) }) = self.peers.remove(&number) {
+            self.floor.hang_up(seat, moment(now));
+        }
+        self.look(now);
+    }
+
+    fn read(&mut self, number: u64, now: u64) -> Out {
+        loop {
+            let Some(Peer { seat, stage: Stage::Open(socket) }) = self.peers.get_mut(&number)
+            else {
+                return Out::default();
+            };
+            match socket.read() {
+                Ok(Message::Text(text)) => self.floor.receive(*seat, text.as_str(), moment(now)),
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Closed by either side, or nonsense: the exchange hangs up.
+                Err(_) => {
+                    let _ = socket.flush();
+                    let bytes = std::mem::take(&mut socket.get_mut().outgoing);
+                    self.hang_up(number, now);
+                    return Out { bytes, last: true };
+                }
+            }
+        }
+        self.look(now);
+        self.write(number, now)
+    }
+
+    /// What waits for a connection, as bytes.
+    fn write(&mut self, number: u64, now: u64) -> Out {
+        let Some(Peer { seat, stage: Stage::Open(socket) }) = self.peers.get_mut(&number) else {
+            return Out::default();
+        };
+        let taken = self.floor.take(*seat, moment(now));
+        for frame in taken.frames {
+            // In the exchange's own frames: some are none.
+            let _ = socket.flush();
+            let (pieces, _) = frame.pieces();
+            pieces.iter().for_each(|piece| socket.get_mut().outgoing.extend_from_slice(piece));
+            let Frame { channel, text, .. } = frame;
+            if let Some(channel) = channel {
+                self.sent.push(Sent { at: now, channel: channel.to_string(), text });
+            }
+        }
+        let last = taken.ending.is_some();
+        if let Some(Farewell { code: Some(code), reason }) = taken.ending {
+            let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+            let _ = socket.close(Some(frame));
+        }
+        let _ = socket.flush();
+        let bytes = std::mem::take(&mut socket.get_mut().outgoing);
+        if last {
+            self.peers.remove(&number);
+        }
+        Out { bytes, last }
+    }
+
+    /// The observer reads.
+    fn look(&mut self, now: u64) {
+        for Frame { channel, text, .. } in self.floor.take(self.observer, moment(now)).frames {
+            if let Some(channel) = channel {
+                self.market.push(Sent { at: now, channel: channel.to_string(), text });
+            }
+        }
+        for line in self.floor.truth() {
+            let Line::Fault(truth::Fault { fault, at, connection, about, text, .. }) = line else {
+                continue;
+            };
+            let seated = |(_, peer): &(&u64, &Peer)| peer.seat == connection;
+            let socket = self.peers.iter().find(seated).map(|(number, _)| *number);
+            let at = u64::try_from(at - START_US).unwrap();
+            self.mischief.push(Mischief { at, fault, socket, about, text });
+        }
+    }
+}
+
+/// The exchange's clock is always right.
+fn moment(us: u64) -> Now {
+    Now { monotonic: Duration::from_micros(us), utc_us: START_US + us as i64 }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if self.incoming.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let bytes = room.len().min(self.incoming.len());
+        room[..bytes].copy_from_slice(&self.incoming[..bytes]);
+        self.incoming.drain(..bytes);
+        Ok(bytes)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.outgoing.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! How trouble strikes: the network, the program, the disk, the clock.
+
+use lifecycle::{ChannelSet, Swap};
+
+use super::{Event, World};
+use crate::line::network::Loss;
+use crate::line::weather::Fault;
+
+impl World {
+    pub(super) fn fault(&mut self) {
+        if self.now > self.weather.until {
+            self.disk.calm();
+            (self.refused_until, self.black_until, self.slow_until) = (0, 0, 0);
+            self.calm = true;
+            return;
+        }
+        if !self.weather.faults.is_empty() {
+            let fault = self.random.pick(&self.weather.faults);
+            self.strike(fault);
+        }
+        let pause = 1 + self.random.next() % self.weather.pause_us;
+        self.after(pause, Event::Fault);
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        let now = self.now;
+        let struck = match fault {
+            Fault::Reset
+            | Fault::ForProgram
+            | Fault::ForExchange
+            | Fault::Stall
+            | Fault::Garble => {
+                let link = self.random.below(self.sockets.len());
+                let until = self.sockets[link].map(|socket| self.strike_socket(fault, socket));
+                until.map(|until| (until, Some(link)))
+            }
+            Fault::Refuse | Fault::BlackHole => {
+                let until = now + self.seconds(1, 15);
+                match fault {
+                    Fault::Refuse => self.refused_until = until,
+                    _ => self.black_until = until,
+                }
+                Some((until, None))
+            }
+            Fault::Kill | Fault::PowerCut | Fault::Stop => {
+                self.strike_program(fault).map(|until| (until, None))
+            }
+            Fault::PowerFails
+            | Fault::DiskFull
+            | Fault::SyncFails
+            | Fault::WriteFails
+            | Fault::SlowDisk => Some((self.strike_disk(fault), None)),
+            Fault::WallClock => {
+                let most = self.random.pick(&[500_000, 5_000_000, 120_000_000]);
+                let by = self.random.next() as i64 % most;
+                self.clock.set_wall(by);
+                self.record.wall_set(now, by);
+                Some((now, None))
+            }
+            Fault::Swap => {
+                self.swap();
+                Some((now, None))
+            }
+        };
+        if let Some((until, link)) = struck {
+            self.record.incident(fault, now, until, link);
+        }
+    }
+
+    /// Until when it lasts.
+    fn strike_socket(&mut self, fault: Fault, socket: u64) -> u64 {
+        let now = self.now;
+        let loss = match fault {
+            Fault::Stall => {
+                let until = now + self.seconds(1, 40);
+                self.network.stall(socket, until);
+                return until;
+            }
+            Fault::Garble => {
+                self.network.garble(socket, now);
+                return now;
+            }
+            Fault::ForProgram => Loss::ForProgram,
+            Fault::ForExchange => Loss::ForExchange,
+            _ => Loss::Reset,
+        };
+        self.network.lose(socket, loss, now);
+        now
+    }
+
+    /// Until when there is no program, unless there is none already.
+    fn strike_program(&mut self, fault: Fault) -> Option<u64> {
+        let program = self.program.take()?;
+        let now = self.now;
+        let pause = match fault {
+            Fault::Stop => {
+                let ended = program.end(&self.clock);
+                match ended {
+                    Ok((journal, sink)) => assert_eq!(journal, sink, "the sink has everything"),
+                    Err(sentence) => {
+                        self.failed(&sentence);
+                        return None;
+                    }
+                }
+                self.seconds(0, 10)
+            }
+            _ => 1 + self.random.next() % self.random.pick(&[200_000, 20_000_000]),
+        };
+        self.disconnect(fault == Fault::PowerCut);
+        if fault == Fault::PowerCut {
+            self.disk = self.disk.cut();
+            self.failing = false;
+        }
+        self.after(pause, Event::Start);
+        Some(now + pause)
+    }
+
+    /// Until when it lasts, or will have struck.
+    fn strike_disk(&mut self, fault: Fault) -> u64 {
+        let random = &mut self.random;
+        match fault {
+            Fault::PowerFails => {
+                self.disk.off_after(1 + random.next() % 80);
+                self.failing = true;
+            }
+            Fault::SyncFails => self.disk.fail_sync(1 + random.next() % 6),
+            Fault::WriteFails => self.disk.fail_write(1 + random.next() % 20),
+            Fault::DiskFull => {
+                self.disk.set_room(Some(random.next() % 30_000));
+                let length = self.seconds(1, 25);
+                self.after(length, Event::Room);
+                return self.now + length;
+            }
+            _ => {
+                self.slow_until = self.now + self.seconds(1, 15);
+                return self.slow_until;
+            }
+        }
+        self.now + STRUCK_US
+    }
+
+    fn swap(&mut self) {
+        self.generation += 1;
+        for link in 0..self.goals.len() {
+            let random = &mut self.random;
+            let all = self.record.universe[link].iter();
+            let goal: ChannelSet = all.filter(|_| random.below(5) > 0).collect();
+            let (generation, goal) = (self.generation, goal);
+            self.record.goal(self.now, link, &goal);
+            self.goals[link] = goal.clone();
+            if let Some(program) = &self.program {
+                program.swap(link, Swap { generation, goal });
+            }
+        }
+    }
+}
+
+/// By when a failure that was ordered from the disk has happened.
+const STRUCK_US: u64 = 10_000_000;
