@@ -12,8 +12,8 @@ use lifecycle::{ChannelSet, Swap};
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
-pub(crate) use outage::Gap;
 pub use outage::Outage;
+pub(crate) use outage::{Gap, set_us};
 
 /// One shard's conversation with an exchange, over as many sockets as it takes.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
-use crate::session::{CauseKind, Gap};
+use crate::session::{CauseKind, Gap, set_us};
 
 /// The open gaps of refused channels. A row each instrument, so that a reader of one instrument's
 /// tape is not told of another's; the row names the channels.
@@ -19,6 +19,8 @@ pub(super) struct Refusals {
 #[derive(Debug, PartialEq, Eq)]
 struct Episode {
     since: Micros,
+    /// When it was opened.
+    seen: Now,
     channels: BTreeSet<String>,
 }
 
@@ -45,7 +47,7 @@ impl Refusals {
         self.open.retain(|instrument, episode| {
             let stays = channels.get(&**instrument) == Some(&episode.channels);
             if !stays {
-                episode.write(shard, instrument, Some(now.utc.max(episode.since)), now, rows);
+                episode.close(shard, instrument, now, rows);
                 after.insert(instrument.clone(), Micros(episode.since.0.saturating_add(1)));
             }
             stays
@@ -53,7 +55,7 @@ impl Refusals {
         for (instrument, channels) in channels {
             if !self.open.contains_key(instrument) {
                 let since = after.get(instrument).copied().unwrap_or(now.utc).max(now.utc);
-                let episode = Episode { since, channels };
+                let episode = Episode { since, seen: now, channels };
                 episode.write(shard, instrument, None, now, rows);
                 self.open.insert(instrument.to_owned(), episode);
             }
@@ -62,6 +64,20 @@ impl Refusals {
 }
 
 impl Episode {
+    /// The wall clock may have been set meanwhile, and nobody knows which setting is right. The
+    /// open row must keep its beginning: set back, the other setting's span is a row of its own.
+    fn close(&self, shard: &str, name: &str, now: Now, rows: &mut Rows) {
+        let set_us = set_us(self.seen, now);
+        let end = now.utc.max(Micros(now.utc.0.saturating_sub(set_us)));
+        self.write(shard, name, Some(end.max(self.since)), now, rows);
+        if set_us < -SET_BACK_MIN_US {
+            let since = Micros(self.since.0.saturating_add(set_us));
+            let channels = self.channels.clone();
+            let other = Self { since, seen: now, channels };
+            other.write(shard, name, Some(now.utc.max(since)), now, rows);
+        }
+    }
+
     fn write(&self, shard: &str, name: &str, end: Option<Micros>, now: Now, rows: &mut Rows) {
         let kind = CauseKind::SubscriptionRefused;
         let gap = Gap { shard, instrument: name, since: self.since, kind };
@@ -83,6 +99,9 @@ pub(super) fn instrument(channel: &str) -> &str {
         None => rest,
     }
 }
+
+/// Less than this is a clock that is kept right.
+const SET_BACK_MIN_US: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -117,14 +136,30 @@ mod tests {
             let now = Now { utc: Micros(second * 1_000_000), ..Now::default() };
             refusals.update(refused.split_whitespace(), now, &mut rows);
         }
+        assert_eq!(spans(&mut rows), expected);
+    }
+
+    /// Beginning and end of each row, seconds.
+    fn spans(rows: &mut Rows) -> Vec<(i64, Option<i64>)> {
         let batch = rows.data_gaps.take(Origin::default()).unwrap().number(1, 0);
         let column = |name| batch.columns().column_by_name(name).unwrap();
         let times = |name| column(name).as_primitive::<TimestampMicrosecondType>().iter();
         let seconds = |us: i64| us / 1_000_000;
-        let found: Vec<_> = std::iter::zip(times("start_time"), times("end_time"))
+        std::iter::zip(times("start_time"), times("end_time"))
             .map(|(start, end)| (seconds(start.unwrap()), end.map(seconds)))
-            .collect();
-        assert_eq!(found, expected);
+            .collect()
+    }
+
+    #[test]
+    fn an_episode_in_which_the_clock_is_set_back_is_told_by_either_setting() {
+        let (mut refusals, mut rows) = (Refusals::new("s".into()), Rows::default());
+        let now = |monotonic, utc: i64| Now {
+            monotonic: std::time::Duration::from_secs(monotonic),
+            utc: Micros(utc * 1_000_000),
+        };
+        refusals.update(["t.X.1"].into_iter(), now(0, 100), &mut rows);
+        refusals.update(std::iter::empty(), now(10, 50), &mut rows);
+        assert_eq!(spans(&mut rows), [(100, None), (100, Some(110)), (40, Some(50))]);
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Open {
 }
 
 /// By how much the wall clock was set between two moments, µs.
-fn set_us(earlier: Now, later: Now) -> i64 {
+pub(crate) fn set_us(earlier: Now, later: Now) -> i64 {
     let elapsed = later.monotonic.saturating_sub(earlier.monotonic);
     later.utc.0.saturating_sub(earlier.utc.plus(elapsed).0)
 }
