@@ -102,7 +102,8 @@ impl Archive {
                 }
                 (None, "book_changes") => {
                     let name = cell("instrument");
-                    let key = format!("book_changes {name} {}", cell("change_id"));
+                    let whole = if cell("snapshot") == "true" { SNAPSHOT } else { "" };
+                    let key = format!("book_changes {name} {}{whole}", cell("change_id"));
                     let row = Row { table: "book_changes", name, key };
                     self.rows.insert(sequence, row).is_some()
                 }
@@ -128,6 +129,9 @@ impl Archive {
         }
     }
 }
+
+/// What tells a whole book from a change to the same.
+pub(super) const SNAPSHOT: &str = " snapshot";
 
 /// Every file that a reader's `*.parquet` finds.
 fn find(disk: &Simulated, folder: &Path, found: &mut Vec<PathBuf>) {

@@ -7,7 +7,7 @@ use tapedeck_tests::tape::Gap;
 use tapedeck_tests::truth::Truth;
 
 use super::START_US;
-use super::archive::{Archive, Row};
+use super::archive::{Archive, Row, SNAPSHOT};
 use super::record::Record;
 use super::venue::{Mischief, Sent, Venue};
 
@@ -22,15 +22,16 @@ pub(super) struct Verdict {
 
 /// Judges one world; panics where an invariant is broken.
 pub(super) fn judge(record: &Record, venue: &Venue, archive: &Archive) -> Verdict {
-    let trades = Trades::new(venue, archive);
+    let (trades, chains) = (Trades::new(venue, archive), Chains::new(venue, archive));
     let judge = Judge {
         record,
         gaps: gaps(archive),
         removed: removed(venue),
         expired: venue.expired(),
         trades,
+        chains,
     };
-    judge.check_gaps();
+    judge.check_gaps(venue);
     judge.check_stored(venue, archive);
     let (owed, missing) = judge.check_owed(venue, archive);
     let (stored, gaps) = (archive.rows.len() as u64, judge.gaps.len() as u64);
@@ -44,6 +45,35 @@ struct Judge<'a> {
     removed: BTreeSet<String>,
     expired: BTreeSet<String>,
     trades: Trades,
+    chains: Chains,
+}
+
+/// The messages of each book that the program was sent: when, and whether it is a change that is
+/// stored.
+#[derive(Debug, Default)]
+struct Chains(BTreeMap<String, Vec<(u64, bool)>>);
+
+impl Chains {
+    fn new(venue: &Venue, archive: &Archive) -> Self {
+        let stored: BTreeSet<&str> = archive.rows.values().map(|row| &*row.key).collect();
+        let mut chains = Self::default();
+        for sent in venue.sent.iter().filter(|sent| sent.channel.starts_with("book.")) {
+            Heard::default().take(sent, |key, name| {
+                let told = !key.ends_with(SNAPSHOT) && stored.contains(key);
+                chains.0.entry(name.to_owned()).or_default().push((sent.at, told));
+            });
+        }
+        chains
+    }
+
+    /// Whether a client that lived long enough could tell that a change was missing: the next
+    /// message was a change too, and has arrived.
+    fn tells(&self, name: &str, at: u64, deaths: &[u64]) -> bool {
+        let next = self.0.get(name).into_iter().flatten().find(|(sent, _)| *sent > at);
+        next.is_some_and(|(sent, told)| {
+            *told && !deaths.iter().any(|at| (*sent..sent + TOLD_US).contains(at))
+        })
+    }
 }
 
 /// The trades that the market made, by instrument and sequence: when, and whether it is stored.
@@ -102,15 +132,6 @@ fn removed(venue: &Venue) -> BTreeSet<String> {
         let sent = Sent { at: 0, channel: about.clone(), text };
         removed.extend(said(&[sent]));
     }
-    // A change that comes behind its successor is of no use any more.
-    let mut newest: HashMap<&str, i64> = HashMap::new();
-    for sent in venue.sent.iter().filter(|sent| sent.channel.starts_with("book.")) {
-        let (change_id, newest) = (change_id(sent), newest.entry(&sent.channel).or_default());
-        if change_id < *newest {
-            removed.extend(said(std::slice::from_ref(sent)));
-        }
-        *newest = change_id.max(*newest);
-    }
     removed
 }
 
@@ -132,13 +153,17 @@ fn gaps(archive: &Archive) -> Vec<Gap> {
 
 impl Judge<'_> {
     /// Every gap has a reason, begins and ends near it, and has ended.
-    fn check_gaps(&self) {
+    fn check_gaps(&self, venue: &Venue) {
         for gap in &self.gaps {
             if gap.cause == "trade_seq" {
                 let end = gap.end.expect("it is known up to when trades are missing");
                 let late = gap.detail.contains("none is missing");
                 let misses = late || self.trades.misses(&gap.instrument, gap.start, end);
                 assert!(misses, "no trade is missing in {gap:?}");
+                continue;
+            }
+            if gap.cause == "book_chain" {
+                assert!(self.breaks(gap, venue), "no change is missing in {gap:?}");
                 continue;
             }
             let reasons = self.reasons(gap);
@@ -160,6 +185,16 @@ impl Judge<'_> {
             let end = gap.end.unwrap_or(i64::MAX);
             assert!(explained >= end, "from {explained} on nothing explains {gap:?}");
         }
+    }
+
+    /// Whether the exchange did something to a book shortly before its chain broke.
+    fn breaks(&self, gap: &Gap, venue: &Venue) -> bool {
+        venue.mischief.iter().any(|it| {
+            let (from, until) = self.span(it.at, it.at);
+            let book = it.about.starts_with("book.")
+                && it.about.split('.').nth(1) == Some(&gap.instrument);
+            book && from <= gap.end.unwrap_or(i64::MAX) && gap.start <= until
+        })
     }
 
     /// The incidents that a gap may come from, in their order.
@@ -198,6 +233,8 @@ impl Judge<'_> {
     fn check_stored(&self, venue: &Venue, archive: &Archive) {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         let mut newest: HashMap<(&str, &str), &Row> = HashMap::new();
+        // A whole book begins a new chain: a change may follow it that followed another.
+        let mut chains: HashMap<&str, BTreeSet<&str>> = HashMap::new();
         for row in archive.rows.values() {
             let before = newest.insert((row.table, &row.name), row);
             let again = before.is_some_and(|before| before.key == row.key);
@@ -206,6 +243,13 @@ impl Judge<'_> {
                 continue;
             }
             assert!(!again, "stored twice in a row: {}", row.key);
+            if row.table == "book_changes" {
+                let chain = chains.entry(&row.name).or_default();
+                if row.key.ends_with(SNAPSHOT) {
+                    chain.clear();
+                }
+                assert!(chain.insert(&row.key), "twice in one chain: {}", row.key);
+            }
             *counts.entry(&row.key).or_default() += 1;
         }
         let market: BTreeSet<String> = said(&venue.market).into_iter().collect();
@@ -222,14 +266,16 @@ impl Judge<'_> {
         for (key, count) in strange {
             let sent = sent.get(key).copied().unwrap_or(0);
             assert!(sent > 0, "stored and never sent: {key}");
-            let once = key.starts_with("book_changes") || key.contains("_trades");
+            let once = key.contains("_trades");
             assert!(count == 1 || !once && count <= sent, "sent {sent}, stored {count}: {key}");
         }
     }
 
     /// What was owed is stored, or named.
     fn check_owed(&self, venue: &Venue, archive: &Archive) -> (u64, u64) {
-        let stored: BTreeSet<&str> = archive.rows.values().map(|row| &*row.key).collect();
+        // A change counts as stored too where the whole book after it is.
+        let plain = |row: &'_ Row| row.key.trim_end_matches(SNAPSHOT).to_owned();
+        let stored: BTreeSet<String> = archive.rows.values().map(plain).collect();
         let mut truth = Heard::default();
         let (mut owed, mut missing) = (0, 0);
         for sent in &venue.market {
@@ -242,7 +288,7 @@ impl Judge<'_> {
             truth.take(sent, |key, name| {
                 if due {
                     owed += 1;
-                    if !stored.contains(key) {
+                    if !stored.contains(key.trim_end_matches(SNAPSHOT)) {
                         missing += 1;
                         self.check_named(sent, name, key, venue);
                     }
@@ -263,7 +309,8 @@ impl Judge<'_> {
             _ => &["overload_quotes"],
         };
         let named = self.gaps.iter().any(|gap| {
-            let here = gap.shard == **shard && (gap.instrument == "*" || gap.instrument == name)
+            let table = key.split(' ').next().unwrap();
+            let here = gap.shard == **shard && gap.concerns(table, name)
                 || gap.shard == reader && overloads.contains(&&*gap.cause);
             let end = gap.end.unwrap_or(i64::MAX);
             let at = START_US + sent.at as i64;
@@ -275,8 +322,12 @@ impl Judge<'_> {
             traded || here && self.walls(sent.at, sent.at + AFTER_US).any(wall)
         });
         let blind = |(from, until): &(u64, u64)| (*from..*until).contains(&sent.at);
-        let tells =
-            key.contains("_trades ") && self.trades.tells(name, sequence(key), &self.record.deaths);
+        let deaths = &self.record.deaths;
+        let tells = match key.split(' ').next().unwrap() {
+            "option_trades" | "perpetual_trades" => self.trades.tells(name, sequence(key), deaths),
+            "book_changes" => self.chains.tells(name, sent.at, deaths),
+            _ => false,
+        };
         let unseen = self.removed.contains(key) && !tells;
         let named = named || unseen || self.record.blind.iter().any(blind);
         if !named {
@@ -301,9 +352,10 @@ impl Heard {
     fn take(&mut self, sent: &Sent, mut then: impl FnMut(&str, &str)) {
         let name = sent.channel.split('.').nth(1).unwrap_or_default();
         if sent.channel.starts_with("book.") {
-            let change_id = change_id(sent);
+            let (change_id, whole) = change(sent);
             if self.books.insert(name.to_owned(), change_id) != Some(change_id) {
-                then(&format!("book_changes {name} {change_id}"), name);
+                let whole = if whole { SNAPSHOT } else { "" };
+                then(&format!("book_changes {name} {change_id}{whole}"), name);
             }
             return;
         }
@@ -315,9 +367,11 @@ impl Heard {
     }
 }
 
-fn change_id(sent: &Sent) -> i64 {
+/// A book's version after a message, and whether the message is the whole book.
+fn change(sent: &Sent) -> (i64, bool) {
     let frame: serde_json::Value = serde_json::from_str(&sent.text).unwrap();
-    frame["params"]["data"]["change_id"].as_i64().unwrap()
+    let data = &frame["params"]["data"];
+    (data["change_id"].as_i64().unwrap(), tapedeck_tests::books::is_snapshot(data))
 }
 
 fn said(frames: &[Sent]) -> Vec<String> {

@@ -8,7 +8,7 @@ use schema::tables::Rows;
 use schema::{Micros, Now};
 
 use super::refusals::instrument;
-use crate::session::{CauseKind, Gap};
+use crate::session::{CauseKind, Gap, latest};
 
 /// The broken books of one connection, by channel.
 ///
@@ -24,8 +24,8 @@ pub(super) struct Chains {
 
 #[derive(Debug)]
 struct Episode {
-    /// The open gap: its beginning, and what was seen. Missing once the book is whole again.
-    gap: Option<(Micros, String)>,
+    /// The open gap: its beginning, what was seen, and when. Missing once the book is whole again.
+    gap: Option<(Micros, String, Now)>,
     /// How often the book was subscribed anew in this episode.
     renewals: u32,
     /// When it is to be subscribed anew; when it is forgotten, once whole.
@@ -50,7 +50,7 @@ impl Chains {
         let episode = self.episodes.entry(channel.to_owned()).or_insert_with(fresh);
         if episode.gap.is_none() {
             write(&self.shard, channel, (since, &detail), None, now, rows);
-            episode.gap = Some((since, detail));
+            episode.gap = Some((since, detail, now));
             episode.due = now.monotonic.saturating_add(pause(episode.renewals));
         }
     }
@@ -58,8 +58,9 @@ impl Chains {
     /// The whole book has come: closes the gap, if there is one.
     pub(super) fn begun(&mut self, channel: &str, now: Now, rows: &mut Rows) {
         let Some(episode) = self.episodes.get_mut(channel) else { return };
-        if let Some(gap) = episode.gap.take() {
-            write(&self.shard, channel, (gap.0, &gap.1), Some(now.utc), now, rows);
+        if let Some((since, detail, seen)) = episode.gap.take() {
+            let end = latest(seen, now);
+            write(&self.shard, channel, (since, &detail), Some(end), now, rows);
             episode.due = now.monotonic.saturating_add(HELD);
         }
     }
@@ -85,8 +86,8 @@ impl Chains {
         let shard = &self.shard;
         self.episodes.retain(|channel, episode| {
             let stays = wanted(channel);
-            if let Some((since, detail)) = episode.gap.take_if(|_| !stays) {
-                write(shard, channel, (since, &detail), Some(now.utc), now, rows);
+            if let Some((since, detail, seen)) = episode.gap.take_if(|_| !stays) {
+                write(shard, channel, (since, &detail), Some(latest(seen, now)), now, rows);
             }
             stays
         });

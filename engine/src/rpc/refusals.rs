@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
-use crate::session::{CauseKind, Gap, set_us};
+use crate::session::{CauseKind, Gap, latest, set_us};
 
 /// The open gaps of refused channels. A row each instrument, so that a reader of one instrument's
 /// tape is not told of another's; the row names the channels.
@@ -68,8 +68,8 @@ impl Episode {
     /// open row must keep its beginning: set back, the other setting's span is a row of its own.
     fn close(&self, shard: &str, name: &str, now: Now, rows: &mut Rows) {
         let set_us = set_us(self.seen, now);
-        let end = now.utc.max(Micros(now.utc.0.saturating_sub(set_us)));
-        self.write(shard, name, Some(end.max(self.since)), now, rows);
+        let end = latest(self.seen, now).max(self.since);
+        self.write(shard, name, Some(end), now, rows);
         if set_us < -SET_BACK_MIN_US {
             let since = Micros(self.since.0.saturating_add(set_us));
             let channels = self.channels.clone();

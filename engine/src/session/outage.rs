@@ -69,7 +69,7 @@ impl Outage {
             // the gap is the span that either tells. It never ends before it began.
             let set_us = open.seen.map_or(0, |seen| set_us(seen, now));
             open.since = open.since.min(Micros(open.since.0.saturating_add(set_us)));
-            let end = now.utc.max(Micros(now.utc.0.saturating_sub(set_us))).max(open.since);
+            let end = open.seen.map_or(now.utc, |seen| latest(seen, now)).max(open.since);
             open.write(&self.shard, Some(end), now, rows);
         }
     }
@@ -97,6 +97,11 @@ impl Open {
 pub(crate) fn set_us(earlier: Now, later: Now) -> i64 {
     let elapsed = later.monotonic.saturating_sub(earlier.monotonic);
     later.utc.0.saturating_sub(earlier.utc.plus(elapsed).0)
+}
+
+/// The moment `now`, or what the clock would show if it had not been set back since `earlier`.
+pub(crate) fn latest(earlier: Now, now: Now) -> Micros {
+    now.utc.max(Micros(now.utc.0.saturating_sub(set_us(earlier, now))))
 }
 
 /// What identifies a row of `data_gaps`: writing it again with an end closes it.
