@@ -71,7 +71,7 @@ fn a_book_that_breaks_in_a_gap_has_its_own() {
         > 4 public/set_heartbeat {"interval":10}
         > 5 public/subscribe {"channels":["book.X.100ms","t"]}
         < {"id":5,"result":["book.X.100ms","t"]}
-        gap * 99 111 disconnected
+        gap * 98 111 disconnected
         gap
         at 112
         < {"method":"subscription","params":{"channel":"book.X.100ms","data":"begun"}}
