@@ -14,7 +14,7 @@ fn captured_messages_land_in_their_tables() {
             "there is no ../shared with captures",
         );
     };
-    let mut market = Market::start(&["--replay", text(&shared.join("captures"))]);
+    let market = Market::start(&["--replay", text(&shared.join("captures"))]);
     let channels = market.url.replace("ws://", "http://").replace("/ws/api/v2", "/channels");
     let output = market.record(&["--for", "8s", "--channels-from", &channels]);
     for line in EXPECTED {
@@ -27,8 +27,6 @@ fn captured_messages_land_in_their_tables() {
         assert!(found, "{line:?} is not in\n{output}");
     }
     assert!(!output.contains("Quarantined"), "{output}");
-    let tape = market.assert_complete();
-    assert_eq!(tape.keys.len(), 24 + 4 + 13 + 1, "tickers, trades and one index price");
 }
 
 /// What of the 63 captured notifications is stored, and what is only counted, by name.
