@@ -5,7 +5,7 @@
 //! the folder, and at last adds one line to the manifest: that line is the position. A file that
 //! the manifest does not know is the rest of a flush that never ended; opening removes it.
 //!
-//! What becomes of a day once it is over stands in [`days`].
+//! What becomes of a day once it is over stands in `days`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
