@@ -14,7 +14,7 @@ fn captured_messages_land_in_their_tables() {
             "there is no ../shared with captures",
         );
     };
-    let market = Market::start(&["--replay", text(&shared.join("captures"))]);
+    let mut market = Market::start(&["--replay", text(&shared.join("captures"))]);
     let channels = market.url.replace("ws://", "http://").replace("/ws/api/v2", "/channels");
     let output = market.record(&["--for", "8s", "--channels-from", &channels]);
     for line in EXPECTED {
@@ -27,6 +27,9 @@ fn captured_messages_land_in_their_tables() {
         assert!(found, "{line:?} is not in\n{output}");
     }
     assert!(!output.contains("Quarantined"), "{output}");
+    let tape = market.assert_complete();
+    let books = 319 + 3;
+    assert_eq!(tape.keys.len(), 24 + 4 + 13 + 1 + books, "every row of the tables above");
 }
 
 /// What of the 63 captured notifications is stored, and what is only counted, by name.

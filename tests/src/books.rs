@@ -69,7 +69,7 @@ pub fn keys_of_message(data: &Value) -> Vec<String> {
     );
     let mut keys = Vec::new();
     for (side, name) in [("bids", "bid"), ("asks", "ask")] {
-        for level in data[side].as_array().expect("a side is a list") {
+        for level in side_of(data, side) {
             let action = level[0].as_str().expect("a level has an action");
             let (price, amount) = (number(&level[1]), number(&level[2]));
             keys.push(format!("{head} {name} {action} {price} {amount}"));
@@ -79,6 +79,14 @@ pub fn keys_of_message(data: &Value) -> Vec<String> {
         keys.push(format!("{head} - - - -"));
     }
     keys
+}
+
+/// The levels of a side; one that was not sent has none (a captured frame of 2022 lacks its asks).
+fn side_of<'a>(data: &'a Value, side: &str) -> &'a [Value] {
+    match &data[side] {
+        Value::Null => &[],
+        levels => levels.as_array().expect("a side is a list"),
+    }
 }
 
 /// Whether the message is the whole book.
@@ -99,7 +107,7 @@ pub fn key_of_window(data: &Value, ticker: Option<&Value>) -> String {
     let mut key = format!("{table} {instrument} {timestamp} {}", data["change_id"]);
     for side in ["bids", "asks"] {
         key.push_str(" |");
-        for level in data[side].as_array().expect("a side is a list") {
+        for level in side_of(data, side) {
             key.push_str(&format!(" {}:{}", number(&level[0]), number(&level[1])));
         }
     }
