@@ -186,6 +186,8 @@ pub enum CauseKind {
     BookChain,
     /// Trades of an instrument were skipped.
     TradeSeq,
+    /// A group of shards has more channels than its connections may have.
+    NoRoom,
 }
 
 impl CauseKind {
@@ -203,6 +205,7 @@ impl CauseKind {
             Self::TooSlow => "too_slow",
             Self::BookChain => "book_chain",
             Self::TradeSeq => "trade_seq",
+            Self::NoRoom => "no_room",
         }
     }
 }

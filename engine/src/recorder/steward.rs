@@ -10,7 +10,7 @@ use std::time::Duration;
 use lifecycle::{
     Event, Failed, Group, Listed, Manager, Overflow, Plan, State, Universe, What, Why,
 };
-use schema::tables::{DataGap, Rows};
+use schema::tables::Rows;
 use schema::{Draft, Micros, Now, Origin};
 
 use super::catalogue::{self, Catalogue, List, Unlisted};
@@ -22,6 +22,7 @@ use crate::queue::{Inlet, Item, Refused, Urgency};
 use crate::reader::{LineSetup, Mailbox};
 use crate::rest::Rest;
 use crate::selection::{self, Candidate, SelectionError};
+use crate::session::{CauseKind, Gap};
 use crate::stop::Stop;
 
 /// The thread.
@@ -291,18 +292,9 @@ impl Work {
     }
 
     fn push_gap(&mut self, overflow: &Overflow, since: Micros, end: Option<Micros>, now: Now) {
-        let seconds = |end: Micros| i64::try_from(end.since(since).as_secs()).unwrap_or(0);
-        self.rows.data_gaps.push(&DataGap {
-            start_time: since,
-            received_at: now.utc,
-            instrument: "*",
-            end_time: end,
-            duration_sec: end.map(seconds),
-            cause: "no_room",
-            shard: &overflow.group,
-            detail: Some(&overflow.to_string()),
-            created_at: now.utc,
-        });
+        let (shard, kind) = (overflow.group.as_str(), CauseKind::NoRoom);
+        let gap = Gap { shard, instrument: "*", since, kind };
+        gap.write(end, &overflow.to_string(), now, &mut self.rows);
     }
 
     /// Hands the rows to the journal; what finds no room now waits for the next turn.
