@@ -162,12 +162,18 @@ fn an_export_that_is_killed_goes_on() {
         }
         // Ended in good order, in the middle of a file.
         let mut running = Running::start(&mut exporter(&data, &killed, &flags));
-        std::thread::sleep(Duration::from_millis(60));
+        let _ = running.wait_for(" rows, ", PATIENCE);
         running.terminate();
         let status = running.wait(PATIENCE);
         let said = running.output();
         assert!(status.success() || status.code() == Some(130), "{status}: {said}");
         assert!(status.success() || said.contains("run the same command again"), "{said}");
+        let left = contents(&killed);
+        assert!(
+            !left.keys().any(|path| path.contains("/.") || path.starts_with('.')),
+            "{:?}",
+            left.keys()
+        );
         export(&data, &killed, &flags);
         let (calm_files, killed_files) = (contents(&calm), contents(&killed));
         assert!(calm_files == killed_files, "{:?}", killed_files.keys());

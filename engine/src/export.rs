@@ -23,6 +23,7 @@ mod trouble;
 mod unit;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schema::tables;
 
@@ -84,10 +85,13 @@ impl Export {
         let mut progress = Progress::start(units.len(), rows);
         let made = self.make_all(&units, &mut archive, &mut manifest, &mut progress, stop);
         progress.end();
-        let made = made?;
-        manifest.finished = true;
-        manifest.write(&self.out)?;
+        let finished = made.and_then(|made| {
+            manifest.finished = true;
+            manifest.write(&self.out)?;
+            Ok(made)
+        });
         folder.close();
+        let made = finished?;
         Ok(Account { manifest, made })
     }
 
@@ -124,8 +128,7 @@ impl Export {
                 None => {
                     made += 1;
                     let make = |archive: &Archive| {
-                        let mut unit = unit.clone();
-                        unit.refresh(archive);
+                        let unit = unit.as_of(archive)?;
                         Pipe { export: self, unit: &unit, stop }.run(progress)
                     };
                     self.patiently(archive, make)?
@@ -162,19 +165,21 @@ impl Export {
     }
 
     /// Does something with the archive; once more with a new look at it when a file was merged
-    /// away in between.
+    /// away in between. For a moment of every merge the manifest still names what is gone.
     fn patiently<T>(
         &self,
         archive: &mut Archive,
         mut work: impl FnMut(&Archive) -> Result<T, Missing>,
     ) -> Result<T, Failure> {
+        let mut same_looks = 0;
         for _ in 0..LOOKS_MAX {
             match work(archive) {
                 Ok(done) => return Ok(done),
                 Err(Missing::Failed(failure)) => return Err(failure),
                 Err(Missing::Gone(path)) => {
                     let again = Archive::look(&self.data)?;
-                    if again.has(&path) {
+                    same_looks = if again.has(&path) { same_looks + 1 } else { 0 };
+                    if same_looks == SAME_LOOKS_MAX {
                         return Err(trouble::storage(format_args!(
                             "{} is gone, although the recorder's manifest names it: restore it \
                              from a copy, or leave its day out",
@@ -182,6 +187,7 @@ impl Export {
                         )));
                     }
                     *archive = again;
+                    std::thread::sleep(BETWEEN_LOOKS);
                 }
             }
         }
@@ -200,4 +206,7 @@ fn stopped(path: &str) -> Failure {
 }
 
 /// More than a day has merges.
-const LOOKS_MAX: usize = 20;
+const LOOKS_MAX: usize = 100;
+/// After so many looks at the same a file is missing for good.
+const SAME_LOOKS_MAX: usize = 30;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

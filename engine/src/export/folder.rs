@@ -59,10 +59,10 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Removes what is not part of a finished export.
+    /// Removes what is not part of an export.
     pub(super) fn close(self) {
         // What stays is hidden and does no harm.
-        let _ = fs::remove_dir_all(sort_folder(self.out));
+        let _ = self.sweep(self.out);
         let _ = fs::remove_file(self.out.join(LOCK));
     }
 

@@ -8,6 +8,8 @@ use super::archive::{Archive, Folder, Missing};
 use super::interval::Interval;
 use super::manifest::Source;
 use super::request::{Columns, Request};
+use super::trouble;
+use crate::failure::Failure;
 
 /// One file that is to be made.
 #[derive(Clone, Debug)]
@@ -104,11 +106,22 @@ impl Unit {
         source
     }
 
-    /// Takes what the archive has now: after a merge the rows lie in other files.
-    pub(super) fn refresh(&mut self, archive: &Archive) {
-        let table = self.table;
-        let again = |folder: &Folder| archive.folder(table, &folder.below).cloned();
-        self.folders = self.folders.iter().filter_map(again).collect();
+    /// The same file out of what the archive has now: after a merge the rows lie in other files.
+    ///
+    /// # Errors
+    /// When a day was removed from the archive meanwhile.
+    pub(super) fn as_of(&self, archive: &Archive) -> Result<Self, Failure> {
+        let again = |folder: &Folder| {
+            archive.folder(self.table, &folder.below).cloned().ok_or_else(|| {
+                trouble::storage(format_args!(
+                    "{} was removed from the archive while it was exported; {}",
+                    folder.below,
+                    trouble::AGAIN
+                ))
+            })
+        };
+        let folders = self.folders.iter().map(again).collect::<Result<_, _>>()?;
+        Ok(Self { folders, ..self.clone() })
     }
 
     /// The least and the greatest time of its rows, as far as it is known before.
