@@ -118,11 +118,11 @@ fn a_damaged_or_missing_file_is_named() {
         assert!(printed.contains(name) && printed.contains(words), "{printed}");
     };
     let half = &bytes[..bytes.len() / 2];
-    broken(&|| std::fs::write(&files[0], half).unwrap(), "cannot be read as Parquet");
+    broken(&|| std::fs::write(&files[0], half).unwrap(), "; restore it from a copy");
     let mut flipped = bytes.clone();
     flipped[..1_000].fill(0xff);
-    broken(&|| std::fs::write(&files[0], &flipped).unwrap(), "cannot be read as Parquet");
-    broken(&|| std::fs::remove_file(&files[0]).unwrap(), "is gone");
+    broken(&|| std::fs::write(&files[0], &flipped).unwrap(), "; restore it from a copy");
+    broken(&|| std::fs::remove_file(&files[0]).unwrap(), "; restore it from a copy");
 }
 
 #[test]
@@ -288,6 +288,36 @@ fn an_export_beside_a_recorder_is_brought_up_to_date() {
     let mut check = Command::new(python);
     let (code, said) = run(check.arg("-B").arg(script).arg(market.data()).arg(&out));
     assert_eq!(code, Some(0), "{printed}{said}");
+}
+
+#[test]
+fn days_that_are_merged_meanwhile_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = archive::write(folder.path(), 12, 2_000);
+    let flags = ["--table", "option_quotes", "--from", "2026-11-24", "--to", "2027-01-01"];
+    let orders = ["instrument", "received_at"];
+    let export_in = |order: &str, out: &Path| {
+        export(&data, out, &[&flags[..], &["--order", order]].concat());
+        contents(out)
+    };
+    let before = orders.map(|order| export_in(order, &folder.path().join(order)));
+    let merging = std::thread::spawn({
+        let data = data.clone();
+        move || archive::merge_days(&data)
+    });
+    let mut beside = 0;
+    let mut last = false;
+    while !last {
+        // Once more when every day is merged.
+        last = merging.is_finished();
+        for (order, before) in orders.iter().zip(&before) {
+            let out = tempfile::tempdir().unwrap();
+            assert!(export_in(order, out.path()) == *before, "{order} after {beside} exports");
+            beside += 1;
+        }
+    }
+    merging.join().unwrap();
+    println!("{beside} exports while 12 days were merged");
 }
 
 /// Exports to a good end: what was printed.

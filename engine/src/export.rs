@@ -16,16 +16,18 @@ mod manifest;
 mod output;
 mod pipe;
 mod progress;
-mod read;
 mod request;
 mod sort;
 mod trouble;
 mod unit;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use journal::disk::{Disk, System};
 use schema::tables;
+use sinks::parquet::{Selection, merge};
 
 use self::archive::{Archive, Missing};
 use self::folder::Folder;
@@ -153,13 +155,12 @@ impl Export {
         let mut gaps = Gaps::default();
         // A gap lies in the folder of the day on which it began.
         let begun = |folder: &&archive::Folder| folder.times[0] < interval.to();
-        for folder in archive.folders(table).iter().filter(begun) {
-            for path in &folder.files {
-                read::rows(path, &table.parquet(), |rows| {
-                    gaps.add(&rows);
-                    Ok(())
-                })?;
-            }
+        let folders = archive.folders(table).iter().filter(begun);
+        let files: Vec<PathBuf> = folders.flat_map(|folder| folder.files.clone()).collect();
+        let disk: Arc<dyn Disk> = Arc::new(System);
+        let scratch = folder::sort_folder(&self.out);
+        for rows in merge(&disk, table, &files, &Selection::default(), &scratch)? {
+            gaps.add(&rows?);
         }
         Ok(gaps.of(interval))
     }
@@ -176,15 +177,11 @@ impl Export {
             match work(archive) {
                 Ok(done) => return Ok(done),
                 Err(Missing::Failed(failure)) => return Err(failure),
-                Err(Missing::Gone(path)) => {
+                Err(Missing::Gone(failure)) => {
                     let again = Archive::look(&self.data)?;
-                    same_looks = if again.has(&path) { same_looks + 1 } else { 0 };
+                    same_looks = if again.has_the_files_of(archive) { same_looks + 1 } else { 0 };
                     if same_looks == SAME_LOOKS_MAX {
-                        return Err(trouble::storage(format_args!(
-                            "{} is gone, although the recorder's manifest names it: restore it \
-                             from a copy, or leave its day out",
-                            path.display()
-                        )));
+                        return Err(failure);
                     }
                     *archive = again;
                     std::thread::sleep(BETWEEN_LOOKS);

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use journal::disk::System;
 use schema::tables::{OptionQuote, Rows};
-use schema::{Micros, Origin};
+use schema::{Micros, Now, Origin};
 use sinks::{Parquet, Sink};
 
 /// Writes so many days from 2026-11-24 on, each with so many rows, into a data folder below
@@ -15,7 +16,7 @@ pub(super) fn write(folder: &Path, days: i64, rows: i64) -> PathBuf {
     let mut sink = Parquet::new(Arc::new(System), &data, sinks::parquet::Options::default());
     let (mut position, mut sequence) = (0, 0);
     for half in 0..days * 2 {
-        sink.open("0b5b1f0e-0000-4000-8000-00000000e4b0").unwrap();
+        sink.open(JOURNAL).unwrap();
         let start = MIDNIGHT_US + half * HALF_DAY_US;
         for from in (0..rows / 2).step_by(5_000) {
             let mut batch = Rows::default();
@@ -31,6 +32,25 @@ pub(super) fn write(folder: &Path, days: i64, rows: i64) -> PathBuf {
         sink.close().unwrap();
     }
     data
+}
+
+/// Merges every day of the archive into one file, as a recorder does once it is over.
+pub(super) fn merge_days(data: &Path) {
+    let mut sink = Parquet::new(Arc::new(System), data, sinks::parquet::Options::default());
+    sink.open(JOURNAL).unwrap();
+    let quotes = data.join("parquet/option_quotes");
+    let days = std::fs::read_dir(quotes.join("currency=BTC")).unwrap().count();
+    let utc = Micros(MIDNIGHT_US + 1_000 * HALF_DAY_US);
+    // Time goes on by minutes, so that nothing is waited for; a day takes a few steps.
+    for minute in 0..100_000 {
+        sink.flush(Now { monotonic: Duration::from_secs(60 * minute), utc }).unwrap();
+        if tapedeck_tests::tape::files(&quotes).len() == days {
+            return;
+        }
+        // So that exports run at many moments of it.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{:?} are still not merged", tapedeck_tests::tape::files(&quotes));
 }
 
 fn push(rows: &mut Rows, at: i64, number: i64) {
@@ -76,6 +96,7 @@ fn push(rows: &mut Rows, at: i64, number: i64) {
     });
 }
 
+const JOURNAL: &str = "0b5b1f0e-0000-4000-8000-00000000e4b0";
 // 2026-11-24T00:00:00Z
 const MIDNIGHT_US: i64 = 1_795_478_400_000_000;
 const HALF_DAY_US: i64 = 43_200_000_000;

@@ -1,8 +1,10 @@
 //! The archive as an export sees it: folders of Parquet files that the recorder's manifest names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use journal::disk::System;
@@ -10,6 +12,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::statistics::Statistics;
 use schema::{Date, Micros, Table, tables};
+use sinks::SinkError;
 
 use super::interval::{Interval, instant};
 use super::manifest::{Absence, Held};
@@ -43,9 +46,9 @@ pub(super) struct Folder {
 /// Why the archive could not be read.
 #[derive(Debug)]
 pub(super) enum Missing {
-    /// The file is not there any more: it was merged into another, or forgotten, since it was
-    /// listed.
-    Gone(PathBuf),
+    /// A file is not there any more: it was merged into another, or forgotten, since it was
+    /// listed. The failure is for the case that another look shows the same.
+    Gone(Failure),
     /// Nothing that another look mends.
     Failed(Failure),
 }
@@ -90,9 +93,12 @@ impl Archive {
         self.folders(table).iter().find(|folder| folder.below == below)
     }
 
-    /// Whether it names the file.
-    pub(super) fn has(&self, path: &Path) -> bool {
-        self.folders.values().flatten().any(|folder| folder.files.iter().any(|file| file == path))
+    /// Whether both looks saw the same files.
+    pub(super) fn has_the_files_of(&self, other: &Self) -> bool {
+        let files = |archive: &Self| -> BTreeSet<PathBuf> {
+            archive.folders.values().flatten().flat_map(|folder| folder.files.clone()).collect()
+        };
+        files(self) == files(other)
     }
 
     /// What it had, for the manifest.
@@ -125,7 +131,8 @@ impl Archive {
     pub(super) fn received(&self, folder: &Folder) -> Result<Option<Interval>, Missing> {
         let mut range = [i64::MAX, i64::MIN];
         for path in &folder.files {
-            let [least, greatest] = received(path).map_err(|error| Missing::of(path, &error))?;
+            let [least, greatest] =
+                received(path).map_err(|error| Missing::footer(path, &error))?;
             range = [range[0].min(least), range[1].max(greatest)];
         }
         Ok(Interval::new(Micros(range[0]), Micros(range[1].saturating_add(1))).ok())
@@ -154,18 +161,30 @@ impl Folder {
 }
 
 impl Missing {
-    /// What it means that a file of the archive could not be read.
-    pub(super) fn of(path: &Path, error: &ParquetError) -> Self {
-        let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
-        if let ParquetError::External(inner) = error
-            && inner.downcast_ref::<std::io::Error>().is_some_and(gone)
-        {
-            return Self::Gone(path.to_owned());
+    fn of(source: &(dyn Error + 'static), sentence: impl fmt::Display) -> Self {
+        let hint = "restore it from a copy, or leave its day out";
+        let say = |hint| trouble::storage(format_args!("{sentence}; {hint}"));
+        match source.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(ErrorKind::NotFound) => Self::Gone(say(hint)),
+            // Too many files, no room to sort: not the archive's fault.
+            Some(_) => Self::Failed(say(trouble::AGAIN)),
+            None => Self::Failed(say(hint)),
         }
-        Self::Failed(trouble::storage(format_args!(
-            "{} cannot be read as Parquet: {error}; restore it from a copy, or leave its day out",
-            path.display()
-        )))
+    }
+
+    /// A footer could not be read.
+    fn footer(path: &Path, error: &ParquetError) -> Self {
+        let sentence = format!("reading {}: {error}", path.display());
+        match error {
+            ParquetError::External(inner) => Self::of(&**inner, sentence),
+            _ => Self::of(error, sentence),
+        }
+    }
+}
+
+impl From<SinkError> for Missing {
+    fn from(error: SinkError) -> Self {
+        Self::of(&*error.source, &error)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way of one file's rows: read, chosen, put in order, given their columns, written.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -9,16 +10,18 @@ use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::coalesce::BatchCoalescer;
 use arrow_select::filter::filter_record_batch;
-use schema::{Micros, Partition};
+use journal::disk::{Disk, System};
+use schema::Micros;
+use sinks::parquet::{Merged, Selection, merge};
 
 use super::archive::Missing;
 use super::manifest::Entry;
 use super::output::Output;
 use super::progress::Progress;
 use super::request::{self, Columns, Order};
-use super::sort::{By, Expected, Plan, Sorter};
+use super::sort::{Expected, Plan, Sorter};
 use super::unit::Unit;
-use super::{Export, chain, folder, read};
+use super::{Export, chain, folder};
 use crate::stop::Stop;
 
 /// What one file is made with.
@@ -43,17 +46,25 @@ impl Pipe<'_> {
     /// Makes the file.
     pub(super) fn run(&self, progress: &mut Progress) -> Result<Entry, Missing> {
         let (request, unit) = (&self.export.request, self.unit);
-        let columns = match request.schema() {
-            Columns::Tapedeck => None,
-            Columns::Tardis => Some(chain::sources()),
+        let files: Vec<PathBuf> =
+            unit.folders.iter().flat_map(|folder| folder.files.clone()).collect();
+        // All at once for the archive's order; one after the other where they are sorted anyway.
+        let at_once = match request.order() {
+            Order::Instrument => files.len(),
+            Order::Timestamp | Order::ReceivedAt => 1,
         };
-        let source = read::schema(unit.table, columns.as_deref());
+        let (first, others) = files.split_at(at_once.min(files.len()));
+        let archive = self.open(first)?;
         let path = self.export.out.join(&unit.path);
-        let mut end = End::new(&path, request, &source)?;
-        match self.sorter(&source)? {
-            None => self.read(&source, progress, |rows| end.push(rows))?,
+        let mut end = End::new(&path, request, &archive.schema())?;
+        match self.sorter(&archive.schema()) {
+            None => self.read(archive, progress, |rows| end.push(rows))?,
             Some(mut sorter) => {
-                self.read(&source, progress, |rows| Ok(sorter.push(rows)?))?;
+                self.read(archive, progress, |rows| Ok(sorter.push(rows)?))?;
+                for file in others {
+                    let archive = self.open(std::slice::from_ref(file))?;
+                    self.read(archive, progress, |rows| Ok(sorter.push(rows)?))?;
+                }
                 let mut sorted = sorter.finish()?;
                 while let Some(rows) = sorted.next()? {
                     self.go_on()?;
@@ -76,52 +87,51 @@ impl Pipe<'_> {
         })
     }
 
-    /// What puts the rows in order; `None` where they lie in order already: a day that was merged
-    /// is one file in the archive's own order.
-    fn sorter(&self, schema: &SchemaRef) -> Result<Option<Sorter>, Missing> {
-        let unit = self.unit;
-        let files = || unit.folders.iter().flat_map(|folder| &folder.files);
-        let [least, greatest] = unit.times();
-        let mut keys = [[0, least, i64::MIN], [0, greatest, i64::MAX]];
-        let by = match self.export.request.order() {
-            Order::Instrument if files().count() <= 1 => return Ok(None),
-            Order::Instrument => {
-                let name = match unit.table.partition {
-                    Partition::CurrencyAndDate(name) => {
-                        let paths: Vec<_> = files().collect();
-                        let names = read::texts(&paths, unit.table, name)?;
-                        let places: HashMap<String, i64> = names.into_iter().zip(0..).collect();
-                        (keys[0][0], keys[1][0]) = (0, places.len() as i64);
-                        Some((name, Arc::new(places)))
-                    }
-                    Partition::Date | Partition::Whole | Partition::SqlOnly => None,
-                };
-                By { name, time: unit.table.time }
+    /// The rows of some files in the archive's order, of the interval where that is a matter of
+    /// the table's time.
+    fn open(&self, files: &[PathBuf]) -> Result<Merged, Missing> {
+        let interval = self.unit.interval;
+        let selection = match self.export.request.schema() {
+            Columns::Tapedeck => {
+                let (from, to) = (interval.from(), interval.to());
+                Selection { from, to, ..Selection::default() }
             }
-            Order::Timestamp => By { name: None, time: unit.table.time },
-            Order::ReceivedAt => By { name: None, time: RECEIVED_AT },
+            Columns::Tardis => {
+                Selection { columns: Some(chain::sources()), ..Selection::default() }
+            }
+        };
+        let scratch = folder::sort_folder(&self.export.out);
+        let disk: Arc<dyn Disk> = Arc::new(System);
+        Ok(merge(&disk, self.unit.table, files, &selection, &scratch)?)
+    }
+
+    /// What puts the rows in another order than the archive's.
+    fn sorter(&self, schema: &SchemaRef) -> Option<Sorter> {
+        let by = match self.export.request.order() {
+            Order::Instrument => return None,
+            Order::Timestamp => self.unit.table.time,
+            Order::ReceivedAt => RECEIVED_AT,
         };
         let folder = folder::sort_folder(&self.export.out);
         let plan = Plan { by, bytes_max: self.export.sort_bytes, folder };
-        let expected = Expected { rows: unit.source().rows, keys };
-        Ok(Some(Sorter::new(plan, Arc::clone(schema), expected)))
+        let expected = Expected { rows: self.unit.source().rows, times: self.unit.times() };
+        Some(Sorter::new(plan, Arc::clone(schema), expected))
     }
 
     /// Reads and chooses.
     fn read(
         &self,
-        schema: &SchemaRef,
+        archive: Merged,
         progress: &mut Progress,
         mut each: impl FnMut(RecordBatch) -> Result<(), Missing>,
     ) -> Result<(), Missing> {
         let mut wanted = HashMap::new();
-        for path in self.unit.folders.iter().flat_map(|folder| &folder.files) {
-            read::rows(path, schema, |rows| {
-                self.go_on()?;
-                progress.read(rows.num_rows());
-                let chosen = filter_record_batch(&rows, &self.choose(&rows, &mut wanted));
-                each(chosen.expect("a choice a row"))
-            })?;
+        for rows in archive {
+            let rows = rows?;
+            self.go_on()?;
+            progress.read(rows.num_rows());
+            let chosen = filter_record_batch(&rows, &self.choose(&rows, &mut wanted));
+            each(chosen.expect("a choice a row"))?;
         }
         Ok(())
     }
@@ -155,11 +165,7 @@ impl Pipe<'_> {
 }
 
 impl End {
-    fn new(
-        path: &std::path::Path,
-        request: &request::Request,
-        source: &SchemaRef,
-    ) -> Result<Self, Missing> {
+    fn new(path: &Path, request: &request::Request, source: &SchemaRef) -> Result<Self, Missing> {
         let columns = request.schema();
         let schema = match columns {
             Columns::Tapedeck => Arc::clone(source),

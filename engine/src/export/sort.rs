@@ -4,7 +4,6 @@
 //! part of the expected time. A bucket is sorted when its turn comes; one that is still too large
 //! is cut again between its own first and last key, so that every part is smaller than the whole.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
@@ -27,20 +26,12 @@ use crate::failure::Failure;
 /// How rows are sorted, and with how much memory.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) by: By,
+    /// The column of instants that is sorted by; `sequence` breaks ties.
+    pub(super) by: &'static str,
     /// Memory for rows, bytes.
     pub(super) bytes_max: usize,
     /// A folder of our own, which need not be there yet.
     pub(super) folder: PathBuf,
-}
-
-/// What rows are sorted by. `sequence` breaks ties.
-#[derive(Clone, Debug)]
-pub(super) struct By {
-    /// The column of names that comes first, if one does, and the place of each name.
-    pub(super) name: Option<(&'static str, Arc<HashMap<String, i64>>)>,
-    /// The column of instants.
-    pub(super) time: &'static str,
 }
 
 /// Rows on their way in.
@@ -61,8 +52,8 @@ pub(super) struct Sorter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     pub(super) rows: u64,
-    /// The least and the greatest key.
-    pub(super) keys: [Key; 2],
+    /// The least and the greatest instant.
+    pub(super) times: [i64; 2],
 }
 
 /// Rows on their way out.
@@ -85,8 +76,8 @@ struct Chunk {
     rows: usize,
 }
 
-/// The place of the name (0 where names do not count), time, sequence.
-pub(super) type Key = [i64; 3];
+/// Time and sequence.
+type Key = [i64; 2];
 /// A row: its key, and where it is.
 type Place = (Key, u32, u32);
 
@@ -127,7 +118,7 @@ impl Sorter {
         for bucket in self.buckets.into_iter().rev() {
             buckets.push(bucket.finish()?);
         }
-        let order = self.chunk.order(&self.plan.by);
+        let order = self.chunk.order(self.plan.by);
         let spilled: u64 = buckets.iter().map(|bucket| bucket.rows).sum();
         assert_eq!(self.rows, spilled + order.len() as u64, "rows in, rows out");
         let Self { plan, schema, made, chunk, .. } = self;
@@ -136,10 +127,11 @@ impl Sorter {
 
     /// Moves the rows in memory to the buckets.
     fn spill(&mut self) -> Result<(), Failure> {
-        let order = self.chunk.order(&self.plan.by);
+        let order = self.chunk.order(self.plan.by);
         if self.buckets.is_empty() && self.chunk.rows > 0 {
             let parts = self.expected.rows.div_ceil(self.chunk.rows as u64);
-            self.cut(self.expected.keys, parts)?;
+            let [least, greatest] = self.expected.times;
+            self.cut([[least, i64::MIN], [greatest, i64::MAX]], parts)?;
         }
         let mut rest = &order[..];
         for (at, bucket) in self.buckets.iter_mut().enumerate() {
@@ -197,7 +189,7 @@ impl Sorted {
         // Rows of one key are one row twice: they cannot be told apart, nor be many.
         if bucket.bytes > self.plan.bytes_max && bucket.keys[0] < bucket.keys[1] {
             let (plan, schema) = (self.plan.clone(), Arc::clone(&self.schema));
-            let expected = Expected { rows: bucket.rows, keys: bucket.keys };
+            let expected = Expected { rows: bucket.rows, times: bucket.keys.map(|key| key[0]) };
             let mut sorter = Sorter { made: self.made, ..Sorter::new(plan, schema, expected) };
             sorter.cut(bucket.keys, bucket.bytes.div_ceil(self.plan.bytes_max) as u64)?;
             for batch in rows {
@@ -211,7 +203,7 @@ impl Sorted {
             for batch in rows {
                 self.chunk.push(batch.map_err(failed)?);
             }
-            self.order = self.chunk.order(&self.plan.by);
+            self.order = self.chunk.order(self.plan.by);
             assert_eq!(self.order.len() as u64, bucket.rows, "rows in, rows out");
         }
         fs::remove_file(path).map_err(|error| trouble::writing(path, &error))
@@ -226,20 +218,14 @@ impl Chunk {
     }
 
     /// Where the rows are, in their order; rows of one key stay as they came.
-    fn order(&self, by: &By) -> Vec<Place> {
+    fn order(&self, by: &str) -> Vec<Place> {
         let mut places = Vec::with_capacity(self.rows);
         for (at, batch) in (0..).zip(&self.batches) {
             let column = |name| batch.column_by_name(name).expect("what is sorted by was read");
-            let times = column(by.time).as_primitive::<TimestampMicrosecondType>().values();
+            let times = column(by).as_primitive::<TimestampMicrosecondType>().values();
             let sequences = column("sequence").as_primitive::<Int64Type>().values();
-            let names = by.name.as_ref().map(|(name, places)| (column(name), places));
-            for (row, (time, sequence)) in times.iter().zip(sequences).enumerate() {
-                let name = names.map_or(0, |(names, places)| {
-                    places.get(names.as_string::<i32>().value(row)).copied().unwrap_or(i64::MAX)
-                });
-                let row = u32::try_from(row).expect("a batch is far smaller");
-                places.push(([name, *time, *sequence], at, row));
-            }
+            let keys = times.iter().zip(sequences).map(|(time, sequence)| [*time, *sequence]);
+            places.extend(keys.zip(0..).map(|(key, row)| (key, at, row)));
         }
         places.sort_unstable();
         places
@@ -262,7 +248,7 @@ impl BucketWriter {
                 StreamWriter::try_new_with_options(BufWriter::new(file), schema, options)
             })
             .map_err(|error| trouble::writing(&path, &output::of_arrow(error)))?;
-        let keys = [[i64::MAX; 3], [i64::MIN; 3]];
+        let keys = [[i64::MAX; 2], [i64::MIN; 2]];
         Ok(Self { bucket: Bucket { path, bytes: 0, rows: 0, keys }, writer })
     }
 
@@ -293,7 +279,7 @@ fn bounds([least, greatest]: [Key; 2], count: usize) -> Vec<Key> {
     let mut bounds = Vec::with_capacity(count);
     for at in 1..=count {
         let value = from + (to - from) * at as i128 / count as i128;
-        let mut bound = [i64::MIN; 3];
+        let mut bound = [i64::MIN; 2];
         bound[..part].copy_from_slice(&least[..part]);
         bound[part] = i64::try_from(value).expect("between two of them");
         if value > from && bounds.last() != Some(&bound) {
@@ -314,68 +300,44 @@ const BUCKETS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
 
     use super::*;
 
-    /// Name, time and sequence of each row.
-    type Row = (&'static str, i64, i64);
-
     /// Rows with few distinct times, so that sequences matter.
-    fn rows(count: i64, times: u64, seed: u64) -> Vec<Row> {
+    fn rows(count: i64, times: u64, seed: u64) -> Vec<Key> {
         let mut random = seed;
         let mut next = || {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             random >> 33
         };
-        let mut row =
-            |row| (NAMES[next() as usize % NAMES.len()], (next() % times) as i64 - 5, row);
-        (0..count).map(&mut row).collect()
+        (0..count).map(|row| [(next() % times) as i64 - 5, row]).collect()
     }
 
-    fn batch(rows: &[Row]) -> RecordBatch {
-        let names = StringArray::from_iter_values(rows.iter().map(|row| row.0));
-        let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.1));
-        let sequences = Int64Array::from_iter_values(rows.iter().map(|row| row.2));
-        let columns: [(&str, ArrayRef); 3] =
-            [("name", Arc::new(names)), ("at", Arc::new(times)), ("sequence", Arc::new(sequences))];
+    fn batch(rows: &[Key]) -> RecordBatch {
+        let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row[0]));
+        let sequences = Int64Array::from_iter_values(rows.iter().map(|row| row[1]));
+        let columns: [(&str, ArrayRef); 2] =
+            [("at", Arc::new(times)), ("sequence", Arc::new(sequences))];
         RecordBatch::try_from_iter(columns).unwrap()
     }
 
-    /// Sorts in batches of 100 rows with so much memory, by time and by name; returns how many
-    /// buckets the times took.
+    /// Sorts in batches of 100 rows with so much memory; returns how many buckets that took.
     #[track_caller]
-    fn check(rows: &[Row], bytes_max: usize, expected: (u64, i64)) -> u64 {
-        let places = NAMES.iter().zip(0..).map(|(name, at)| ((*name).to_owned(), at)).collect();
-        let names = Some(("name", Arc::new(places)));
-        let ends = [[0, 0, 0], [NAMES.len() as i64 - 1, 0, 0]];
-        let mut by_name = rows.to_vec();
-        by_name.sort_unstable();
-        check_by(rows, names, bytes_max, Expected { rows: expected.0, keys: ends }, &by_name);
-        let mut by_time = rows.to_vec();
-        by_time.sort_unstable_by_key(|row| (row.1, row.2));
-        let expected = Expected { rows: expected.0, keys: [[0; 3], [0, expected.1, 0]] };
-        check_by(rows, None, bytes_max, expected, &by_time)
-    }
-
-    #[track_caller]
-    fn check_by(
-        rows: &[Row],
-        name: Option<(&'static str, Arc<HashMap<String, i64>>)>,
-        bytes_max: usize,
-        expected: Expected,
-        sorted_rows: &[Row],
-    ) -> u64 {
+    fn check(rows: &[Key], bytes_max: usize, expected: (u64, i64)) -> u64 {
         let folder = tempfile::tempdir().unwrap();
         let spill = folder.path().join("spill");
-        let plan = Plan { by: By { name, time: "at" }, bytes_max, folder: spill.clone() };
+        let plan = Plan { by: "at", bytes_max, folder: spill.clone() };
+        let expected = Expected { rows: expected.0, times: [0, expected.1] };
         let mut sorter = Sorter::new(plan, batch(&[]).schema(), expected);
         rows.chunks(100).for_each(|rows| sorter.push(batch(rows)).unwrap());
         let mut sorted = sorter.finish().unwrap();
+        let mut in_order = rows.to_vec();
+        in_order.sort_unstable();
         let mut at = 0;
         while let Some(found) = sorted.next().unwrap() {
             assert!(found.num_rows() > 0);
-            let expected = &sorted_rows[at..at + found.num_rows()];
+            let expected = &in_order[at..at + found.num_rows()];
             assert_eq!(found, batch(expected), "from row {at}");
             at += found.num_rows();
         }
@@ -394,24 +356,22 @@ mod tests {
     #[test]
     fn rows_that_do_not_fit_are_sorted_on_the_disk() {
         for seed in 0..5 {
-            let made = check(&rows(20_000, 1 << 20, seed), 100_000, (20_000, 1 << 20));
+            let made = check(&rows(20_000, 1 << 20, seed), 60_000, (20_000, 1 << 20));
             assert!((10..100).contains(&made), "{made} buckets");
         }
         // Sorted already, as the rows of one instrument are.
         let mut sorted = rows(20_000, 1 << 20, 4);
-        sorted.sort_unstable_by_key(|row| row.1);
-        check(&sorted, 100_000, (20_000, 1 << 20));
+        sorted.sort_unstable();
+        check(&sorted, 60_000, (20_000, 1 << 20));
     }
 
     #[test]
     fn a_bucket_that_does_not_fit_is_cut_again() {
         // Far more rows than were expected, and all of one instant.
-        assert!(check(&rows(20_000, 1, 3), 40_000, (1, 1 << 40)) > 20);
+        assert!(check(&rows(20_000, 1, 3), 20_000, (1, 1 << 40)) > 20);
         // All in one part of the time that was expected.
-        assert!(check(&rows(20_000, 1_000, 4), 40_000, (20_000, i64::MAX)) > 60);
+        assert!(check(&rows(20_000, 1_000, 4), 20_000, (20_000, i64::MAX)) > 60);
         // One row twice is never told apart.
-        check(&vec![("a", 7, 7); 5_000], 40_000, (5_000, 8));
+        check(&vec![[7, 7]; 5_000], 20_000, (5_000, 8));
     }
-
-    const NAMES: [&str; 5] = ["a", "b", "ba", "c", "z"];
 }
