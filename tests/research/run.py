@@ -110,7 +110,7 @@ def plain(cell):
 def judge(recipe, results, truth, at):
     """Every reader against the truth, cell by cell."""
     expected, choose = truth.of(recipe, plain(at))
-    assert expected, f"the truth has nothing for {recipe}"
+    assert expected, f"the truth has nothing for {recipe}; gaps: {truth.gaps}"
     for reader, rows in results.items():
         rows = [row for row in rows if choose(row)]
         compare(f"{recipe} in {reader}", rows, expected)
