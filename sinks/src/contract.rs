@@ -18,11 +18,15 @@ use crate::sample::Sample;
 use crate::{Accepted, Memory, Parquet, Position, Sink};
 
 /// What a sink outlives its process in, and how to look into it.
-trait Home {
+pub(crate) trait Home {
     /// A sink as a new process makes it.
     fn sink(&mut self) -> Box<dyn Sink>;
     /// What is stored: of each table the columns, their rows in any order.
     fn stored(&self) -> Rows;
+    /// Batches whose cells it gives back as they were.
+    fn sample(&self, seed: u64) -> Sample {
+        Sample::new(seed)
+    }
     /// Whether anything outlives the process.
     const LASTS: bool;
 }
@@ -64,7 +68,7 @@ impl Home for InParquet {
     }
 }
 
-fn check<H: Home>(home: impl Fn() -> H) {
+pub(crate) fn check<H: Home>(home: impl Fn() -> H) {
     positions_are_reported(home());
     nothing_is_stored_twice(home());
     every_table_reads_back(home());
@@ -78,7 +82,7 @@ fn positions_are_reported<H: Home>(mut home: H) {
     assert_eq!(sink.flush(at(0)).unwrap(), Position(0));
     assert_eq!(sink.close().unwrap(), Position(0));
     assert_eq!(sink.open("j").unwrap(), Position(0));
-    let mut sample = Sample::new(1);
+    let mut sample = home.sample(1);
     let (mut durable, mut accepted) = (Position(0), 0);
     for second in 1..=30 {
         let count = sample.below(4);
@@ -98,7 +102,7 @@ fn positions_are_reported<H: Home>(mut home: H) {
 }
 
 fn nothing_is_stored_twice<H: Home>(mut home: H) {
-    let batches = Sample::new(2).batches(60);
+    let batches = home.sample(2).batches(60);
     let mut sink = home.sink();
     let mut position = sink.open("j").unwrap();
     for crash in 1..=3 {
@@ -119,7 +123,7 @@ fn nothing_is_stored_twice<H: Home>(mut home: H) {
 }
 
 fn every_table_reads_back<H: Home>(mut home: H) {
-    let mut sample = Sample::new(3);
+    let mut sample = home.sample(3);
     let mut batches = sample.every_table(1);
     batches.extend(sample.every_table(500));
     batches.push(sample.batch(DataGap::TABLE, 20_000));
@@ -134,10 +138,10 @@ fn every_table_reads_back<H: Home>(mut home: H) {
 fn journals_are_apart<H: Home>(mut home: H) {
     let mut sink = home.sink();
     sink.open("one").unwrap();
-    sink.write(&Sample::new(4).batches(3)).unwrap();
+    sink.write(&home.sample(4).batches(3)).unwrap();
     assert_eq!(sink.close().unwrap(), Position(3));
     assert_eq!(sink.open("two").unwrap(), Position(0));
-    sink.write(&Sample::new(5).batches(2)).unwrap();
+    sink.write(&home.sample(5).batches(2)).unwrap();
     assert_eq!(sink.close().unwrap(), Position(2));
     if H::LASTS {
         assert_eq!(sink.open("one").unwrap(), Position(3));
@@ -206,7 +210,7 @@ fn at(second: u64) -> Now {
     Now { monotonic: Duration::from_secs(second), utc: Micros(0) }
 }
 
-const AGE: Duration = Duration::from_secs(7);
+pub(crate) const AGE: Duration = Duration::from_secs(7);
 
 #[test]
 fn memory_keeps_the_contract() {

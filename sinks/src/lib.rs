@@ -10,5 +10,6 @@ mod sample;
 mod sink;
 
 pub use self::parquet::Parquet;
+pub use self::postgres::Postgres;
 pub use memory::Memory;
 pub use sink::{Accepted, Position, Sink, SinkError, SinkErrorKind};

@@ -1,9 +1,232 @@
-//! PostgreSQL and TimescaleDB: the connection, and the migrations of what is stored there.
+//! PostgreSQL and TimescaleDB: every row once, by binary COPY.
+//!
+//! Rows wait as the journal's shared batches until they are old enough or many. One transaction
+//! then moves the position that stands in the database itself (`tapedeck_sinks`) and copies the
+//! rows of every table. If the position is not what it was, nothing is stored and it is read
+//! again: so neither a crash of either side nor a lost answer can store a row twice or lose one.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use schema::{Batch, Now};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{Accepted, Position, Sink, SinkError, SinkErrorKind};
+
+mod catalog;
+mod cells;
+mod column;
 mod connection;
+mod copy;
+mod cursor;
 mod error;
+mod failure;
+mod load;
 pub mod migrations;
+mod numeric;
+mod quarantine;
+mod refusal;
+mod session;
+mod target;
 mod tls;
+mod transaction;
 
 pub use connection::{Address, connect, with_session};
 pub use error::{DatabaseError, DatabaseErrorKind};
+
+use cursor::Cursor;
+use session::Session;
+
+/// The database sink.
+///
+/// A database that is away is a normal state, and so is one that somebody has to mend first: a
+/// password that was changed must not end a recording. What nobody will mend by waiting is told
+/// once, by [`prepare`](Self::prepare), before anything is recorded; the sink itself always asks
+/// to be tried again.
+pub struct Postgres {
+    address: Address,
+    trust: Arc<ClientConfig>,
+    options: Options,
+    opened: Option<Opened>,
+}
+
+/// How the database is written.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long rows wait at most, counted from the first flush call that saw them.
+    pub age_max: Duration,
+    /// How much a transaction holds, as [`Batch::bytes`] counts; the batch that crosses it counts.
+    pub bytes_max: usize,
+    /// What the database is brought to when a session is opened; `None` leaves it as it is.
+    pub migrations: Option<migrations::Options>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let migrations = Some(migrations::Options::default());
+        Self { age_max: Duration::from_secs(1), bytes_max: 32 << 20, migrations }
+    }
+}
+
+/// Everything between `open` and the first error.
+struct Opened {
+    session: Session,
+    /// The session's own, so that its socket goes with it: a server must not wait for us.
+    runtime: Runtime,
+    durable: u64,
+    accepted: u64,
+    waiting: Vec<Arc<Batch>>,
+    waiting_bytes: usize,
+    waiting_since: Option<Duration>,
+}
+
+impl Postgres {
+    /// A sink that writes into that database, to be opened before use.
+    #[must_use]
+    pub fn new(address: Address, trust: Arc<ClientConfig>, options: Options) -> Self {
+        Self { address, trust, options, opened: None }
+    }
+
+    /// Opens the sink for a journal, so that what is wrong can be told before anything is
+    /// recorded. Needed by nothing: [`open`](Sink::open) does the same.
+    ///
+    /// # Errors
+    /// [`SinkErrorKind::Retry`] when the database is away, or takes too long;
+    /// [`SinkErrorKind::Stop`] when waiting will not help: a wrong password, a missing database, a
+    /// table that does not fit.
+    pub fn prepare(&mut self, journal: &str) -> Result<Position, SinkError> {
+        self.ready(journal, PREPARE_MAX)
+    }
+
+    fn ready(&mut self, journal: &str, patience: Duration) -> Result<Position, SinkError> {
+        self.opened = None;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| SinkError {
+            kind: SinkErrorKind::Retry,
+            doing: "preparing to speak with the database".into(),
+            source: Box::new(error),
+        })?;
+        let cursor = Cursor { sink: NAME, journal: journal.to_owned() };
+        let (address, trust) = (&self.address, &self.trust);
+        let migrations = self.options.migrations.as_ref();
+        let opened = runtime.block_on(in_time(patience, "opening a session", async {
+            let session = Session::open(address, trust, migrations, cursor).await?;
+            let position = session.cursor.read(&session.client).await?;
+            Ok((session, position))
+        }));
+        let (session, durable) = opened.map_err(failure::sink_error)?;
+        self.opened = Some(Opened {
+            session,
+            runtime,
+            durable,
+            accepted: durable,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            waiting_since: None,
+        });
+        Ok(Position(durable))
+    }
+
+    /// Stores everything that waits. After an error the sink is closed.
+    fn store(&mut self) -> Result<Position, SinkError> {
+        let mut opened = self.opened.take().expect(OPEN_FIRST);
+        if !opened.waiting.is_empty() {
+            let range = (opened.durable, opened.accepted);
+            let (session, batches) = (&mut opened.session, &opened.waiting);
+            let stored = in_time(ANSWER_MAX, "storing rows", session.store(batches, range));
+            opened.runtime.block_on(stored).map_err(patient)?;
+            opened.durable = opened.accepted;
+            opened.waiting.clear();
+            (opened.waiting_bytes, opened.waiting_since) = (0, None);
+        }
+        let durable = opened.durable;
+        self.opened = Some(opened);
+        Ok(Position(durable))
+    }
+}
+
+impl Sink for Postgres {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn open(&mut self, journal: &str) -> Result<Position, SinkError> {
+        self.ready(journal, ANSWER_MAX).map_err(wait)
+    }
+
+    fn write(&mut self, batches: &[Arc<Batch>]) -> Result<Accepted, SinkError> {
+        for batch in batches {
+            let opened = self.opened.as_mut().expect(OPEN_FIRST);
+            assert!(batch.position() > opened.accepted, "no record comes twice");
+            opened.accepted = batch.position();
+            opened.waiting_bytes += batch.bytes();
+            opened.waiting.push(Arc::clone(batch));
+            if opened.waiting_bytes >= self.options.bytes_max {
+                self.store()?;
+            }
+        }
+        Ok(Accepted(self.opened.as_ref().expect(OPEN_FIRST).accepted))
+    }
+
+    fn flush(&mut self, now: Now) -> Result<Position, SinkError> {
+        let opened = self.opened.as_mut().expect(OPEN_FIRST);
+        if opened.waiting.is_empty() {
+            return Ok(Position(opened.durable));
+        }
+        let since = *opened.waiting_since.get_or_insert(now.monotonic);
+        if now.monotonic.saturating_sub(since) < self.options.age_max {
+            return Ok(Position(opened.durable));
+        }
+        self.store()
+    }
+
+    fn close(&mut self) -> Result<Position, SinkError> {
+        self.store()
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let opened = self.opened.is_some();
+        write!(f, "Postgres({}, {})", self.address, if opened { "open" } else { "closed" })
+    }
+}
+
+/// Work that must come to an end.
+async fn in_time<T>(
+    patience: Duration,
+    doing: &str,
+    work: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        let what = format!("{doing}: the database came to no end in {patience:?}");
+        Err(DatabaseError::said(DatabaseErrorKind::Away, what))
+    })
+}
+
+/// An error of a sink that is at work.
+fn patient(error: DatabaseError) -> SinkError {
+    wait(failure::sink_error(error))
+}
+
+/// What waiting does not mend, somebody will: the recording goes on until then.
+fn wait(mut error: SinkError) -> SinkError {
+    if error.kind == SinkErrorKind::Stop {
+        error.kind = SinkErrorKind::Retry;
+        error.doing.push_str(" (it needs somebody; all is kept in the journal meanwhile)");
+    }
+    error
+}
+
+/// The sink's name, in the database too.
+pub const NAME: &str = "postgres";
+const OPEN_FIRST: &str = "a sink is opened before use, and again after an error";
+/// A recording does not wait longer for its database.
+const PREPARE_MAX: Duration = Duration::from_secs(15);
+/// What takes longer waits for something that will not come.
+const ANSWER_MAX: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,18 @@ pub(crate) struct Sample {
     chance: u64,
     position: u64,
     sequence: i64,
+    tame: bool,
 }
 
 impl Sample {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { chance: seed, position: 0, sequence: 0 }
+        Self { chance: seed, position: 0, sequence: 0, tame: false }
+    }
+
+    /// Only cells that a database gives back as they were: no NUL, no name that no table could
+    /// have, JSON as `jsonb` prints it, one zero.
+    pub(crate) fn tame(seed: u64) -> Self {
+        Self { tame: true, ..Self::new(seed) }
     }
 
     /// Small batches of narrow tables.
@@ -72,12 +79,18 @@ impl Sample {
             }
             Kind::Name => {
                 let mut names = StringDictionaryBuilder::<Int32Type>::new();
-                names.extend(self.cells(column, rows, |s| NAMES[s.below(NAMES.len())]));
+                let known = if self.tame { &NAMES[..NAMES_TAME] } else { NAMES };
+                names.extend(self.cells(column, rows, |s| known[s.below(known.len())]));
                 Arc::new(names.finish())
             }
             Kind::Json | Kind::Text => {
                 let mut texts = StringBuilder::new();
-                texts.extend(self.cells(column, rows, |s| TEXTS[s.below(TEXTS.len())]));
+                let known = match (self.tame, column.kind) {
+                    (false, _) => TEXTS,
+                    (true, Kind::Json) => JSONS,
+                    (true, _) => &TEXTS[..TEXTS_TAME],
+                };
+                texts.extend(self.cells(column, rows, |s| known[s.below(known.len())]));
                 Arc::new(texts.finish())
             }
         }
@@ -96,7 +109,7 @@ impl Sample {
     fn float(&mut self) -> f64 {
         let values = [0.0, -0.0, 0.0005, 1e-9, 85_000.5, f64::MAX, f64::MIN_POSITIVE];
         match self.below(2) {
-            0 => values[self.below(values.len())],
+            0 => values[self.below(values.len())] + if self.tame { 0.0 } else { -0.0 },
             _ => self.below(1 << 40) as f64 / 1e4,
         }
     }
@@ -147,4 +160,8 @@ const NAMES: &[&str] = &[
     "ÄÖ/..",
     "",
 ];
-const TEXTS: &[&str] = &["", "{}", "{\"a\":[1,null]}", "né\u{301} 💥\0\n", "../../etc/passwd"];
+const NAMES_TAME: usize = 5;
+const TEXTS: &[&str] =
+    &["", "{}", "{\"a\":[1,null]}", "né\u{301} 💥\n", "../../etc/passwd", "né\u{301} 💥\0\n"];
+const TEXTS_TAME: usize = 5;
+const JSONS: &[&str] = &["{}", "[]", "{\"a\": [1, null]}", "\"né\u{301} 💥\""];

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Running;
+use super::Running;
 
 /// A cluster with one superuser, `postgres`, whose password is [`PASSWORD`](Self::PASSWORD):
 /// asked for over TCP, not over the socket. It forgets nothing when it is killed; a power cut is

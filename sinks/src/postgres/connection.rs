@@ -51,6 +51,16 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    /// The same, for a session that lasts: a server that is gone is noticed within a minute.
+    pub(super) fn kept_alive(&self) -> Self {
+        let mut config = self.0.clone();
+        config.tcp_user_timeout(DEAD).keepalives_idle(DEAD).keepalives_retries(3);
+        config.keepalives_interval(PATIENCE);
+        Self(config)
+    }
+}
+
 impl TryFrom<String> for Address {
     type Error = DatabaseError;
 
@@ -137,6 +147,7 @@ fn reason(error: &tokio_postgres::Error) -> String {
 }
 
 const PORT: u16 = 5432;
+const DEAD: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,0 +1,54 @@
+//! What a database holds, as the server itself prints it.
+
+use std::collections::BTreeMap;
+
+use schema::{Kind, Partition, SqlName, Table, tables};
+
+use super::Cluster;
+
+/// Rows of each table, by sequence: each cell as text, a float as its bits, an instant as
+/// microseconds, `None` where it is missing.
+pub type Rows = BTreeMap<(&'static str, i64), Vec<Vec<Option<String>>>>;
+
+/// All that a database holds of the recorded tables, under the declarations' names.
+///
+/// # Panics
+/// When the database cannot be read.
+#[must_use]
+pub fn stored(cluster: &Cluster, database: &str) -> Rows {
+    let mut rows = Rows::new();
+    for table in tables::ALL.iter().filter(|table| table.partition != Partition::SqlOnly) {
+        let pattern = match table.sql {
+            SqlName::One(name) => name.to_owned(),
+            SqlName::PerCurrency(name) => format!("%\\_{name}"),
+        };
+        let names = format!("SELECT tablename FROM pg_tables WHERE tablename LIKE '{pattern}'");
+        for name in cluster.psql(database, &names).lines() {
+            add(&mut rows, table, &cluster.psql(database, &select(table, name)));
+        }
+    }
+    rows
+}
+
+fn select(table: &Table, name: &str) -> String {
+    let cell = |column: &schema::Column| match column.kind {
+        Kind::Time => format!("(extract(epoch FROM {0}) * 1000000)::bigint::text", column.name),
+        _ => format!("{}::text", column.name),
+    };
+    let cells: Vec<String> = table.columns.iter().map(cell).collect();
+    format!("SELECT json_build_array({}) FROM {name}", cells.join(", "))
+}
+
+fn add(rows: &mut Rows, table: &'static Table, printed: &str) {
+    for line in printed.lines() {
+        let mut cells: Vec<Option<String>> = serde_json::from_str(line).unwrap();
+        let sequence = cells[Table::SEQUENCE].as_ref().unwrap().parse().unwrap();
+        for (column, cell) in table.columns.iter().zip(&mut cells) {
+            if column.kind == Kind::Float {
+                let bits = |text: String| text.parse::<f64>().unwrap().to_bits();
+                *cell = cell.take().map(|text| format!("{:016x}", bits(text)));
+            }
+        }
+        rows.entry((table.name, sequence)).or_default().push(cells);
+    }
+}
