@@ -9,6 +9,8 @@ mod captures;
 mod clients;
 mod cluster;
 mod command;
+mod database;
+mod database_kills;
 mod days;
 mod disk;
 mod drivers;

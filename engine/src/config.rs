@@ -195,11 +195,22 @@ pub struct Sinks {
 }
 
 /// `[sinks.postgres]`
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Postgres {
+    /// Whether the database is written; if missing, it is when `url` is there.
+    pub enabled: Option<bool>,
     /// Where the database is; `DATABASE_URL` says it too.
     pub url: Option<Address>,
+    /// Trust the certificates of this PEM file alone; if missing, those that `[tls]` trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the recorder brings the database to the shape that it needs.
+    pub migrate: bool,
+    /// Rows wait at most this long for their transaction.
+    #[serde(with = "duration")]
+    pub commit_age_max: Duration,
+    /// A transaction is made when this much waits.
+    pub transaction_bytes_max: usize,
     /// Chunks older than this are compressed, where TimescaleDB is.
     #[serde(with = "duration::optional")]
     pub compress_after: Option<Duration>,
@@ -317,6 +328,28 @@ impl Default for Parquet {
     }
 }
 
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            url: None,
+            ca_file: None,
+            migrate: true,
+            commit_age_max: Duration::from_secs(1),
+            transaction_bytes_max: 32 << 20,
+            compress_after: None,
+        }
+    }
+}
+
+impl Postgres {
+    /// Where the database is, if it is written.
+    #[must_use]
+    pub fn target(&self) -> Option<&Address> {
+        self.url.as_ref().filter(|_| self.enabled != Some(false))
+    }
+}
+
 impl Config {
     /// How much is recorded of the books: `books.mode`, unless the class `book` is among the
     /// channels, which asks for every change.
@@ -381,6 +414,16 @@ impl Config {
         }
         if parquet.keep_days == Some(0) {
             return refuse("sinks.parquet.keep_days is at least 1; without it days stay for ever");
+        }
+        let postgres = &self.sinks.postgres;
+        if postgres.enabled == Some(true) && postgres.url.is_none() {
+            return refuse("sinks.postgres has no url: set it, or DATABASE_URL");
+        }
+        if postgres.commit_age_max > COMMIT_AGE_MAX || postgres.transaction_bytes_max < 1 << 20 {
+            return refuse(
+                "sinks.postgres.commit_age_max is at most 60s, transaction_bytes_max at least \
+                 1048576",
+            );
         }
         if self.exchange.channels.is_empty() {
             return refuse("exchange.channels names no channel: nothing would be recorded");
@@ -450,6 +493,7 @@ fn capacity() -> usize {
 pub const DERIBIT: &str = "wss://www.deribit.com/ws/api/v2";
 const CAPACITY: usize = 500;
 const BATCH_AGE_MAX: Duration = Duration::from_secs(5);
+const COMMIT_AGE_MAX: Duration = Duration::from_secs(60);
 const COALESCE_MAX: Duration = Duration::from_millis(10);
 /// Simultaneous connections from one address (PROTOCOL: limits).
 const CONNECTIONS_MAX: usize = 32;

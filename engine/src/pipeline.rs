@@ -202,7 +202,11 @@ impl Pipeline {
                      start stores the rest",
                     durable.0, summary.durable
                 );
-                failure = failure.or(Some(Failure::new(FailureKind::Storage, sentence)));
+                let kind = match name == sinks::postgres::NAME {
+                    true => FailureKind::Database,
+                    false => FailureKind::Storage,
+                };
+                failure = failure.or(Some(Failure::new(kind, sentence)));
             }
             summary.sinks.push((name, durable));
         }

@@ -2,6 +2,7 @@
 
 mod account;
 mod catalogue;
+mod destinations;
 mod lines;
 mod secrets;
 mod steward;
@@ -13,7 +14,6 @@ use journal::disk::{Disk, System};
 use journal::{Journal, Options, Recovery};
 use lifecycle::Plan;
 use schema::tables::Rows;
-use sinks::{Memory, Parquet, Sink};
 
 use crate::clock::Clock;
 use crate::config::{Config, Interval};
@@ -86,6 +86,7 @@ impl Recorder {
         let lock = Lock::take(&data).map_err(|error| refused(&error))?;
         let disk: Arc<dyn Disk> = Arc::new(System);
         let journal = open_journal(config, &disk, &clock)?;
+        let sinks = destinations::sinks(wishes, &disk, &trust, &journal.recovery.journal)?;
         let mut rows = Rows::default();
         let asked = clock.now().utc;
         let catalogue = Catalogue::ask_unless(stop, wishes, &endpoint, &trust)?;
@@ -100,7 +101,7 @@ impl Recorder {
         let mailboxes = steward::mailboxes(&lines);
         let setup = Setup {
             journal,
-            sinks: sinks(wishes, &disk),
+            sinks,
             queue_bytes_max: config.exchange.queue_bytes_max,
             reader: ReaderSetup {
                 io: config.exchange.io,
@@ -114,7 +115,7 @@ impl Recorder {
             lines,
             clock: clock.clone(),
         };
-        hold_for_absent_sinks(&data, &setup);
+        destinations::hold(&data, &setup.journal.feed, &setup.sinks);
         let pipeline = Pipeline::start(setup, &mut rows)?;
         for reader in pipeline.readers() {
             tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
@@ -220,45 +221,6 @@ fn open_journal(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Result<
         tracing::info!(records = position, restarts = opened_before, "the journal goes on");
     }
     Ok(journal)
-}
-
-fn sinks(wishes: &Wishes, disk: &Arc<dyn Disk>) -> Vec<Box<dyn Sink>> {
-    let config = &wishes.config;
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    if config.sinks.parquet.enabled {
-        let options = sinks::parquet::Options {
-            age_max: config.sinks.parquet.file_age_max,
-            bytes_max: config.sinks.parquet.buffer_bytes_max,
-            keep_days: config.sinks.parquet.keep_days,
-            ..sinks::parquet::Options::default()
-        };
-        sinks.push(Box::new(Parquet::new(Arc::clone(disk), &config.journal.data, options)));
-    }
-    if wishes.memory {
-        sinks.push(Box::new(Memory::new(0)));
-    }
-    sinks
-}
-
-/// A sink that has worked here and is not configured now keeps its place: the journal lets go of
-/// nothing until its folder in `DATA/sinks` is removed.
-fn hold_for_absent_sinks(data: &Path, setup: &Setup) {
-    let Ok(folders) = std::fs::read_dir(data.join("sinks")) else { return };
-    let feed = &setup.journal.feed;
-    for folder in folders.flatten() {
-        let name = folder.file_name().to_string_lossy().into_owned();
-        if setup.sinks.iter().any(|sink| sink.name() == name) {
-            continue;
-        }
-        tracing::warn!(
-            "sink {name} is not configured: the journal keeps all for it until {} is removed",
-            folder.path().display()
-        );
-        // The oldest record is there, so that the place can be held.
-        if let Err(error) = feed.attach(&name, feed.oldest().saturating_sub(1)) {
-            tracing::warn!("{error}");
-        }
-    }
 }
 
 /// A sink that keeps up reads from memory; several seconds of the whole market fit.

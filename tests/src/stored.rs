@@ -41,11 +41,13 @@ fn select(table: &Table, name: &str) -> String {
 
 fn add(rows: &mut Rows, table: &'static Table, printed: &str) {
     for line in printed.lines() {
-        let mut cells: Vec<Option<String>> = serde_json::from_str(line).unwrap();
-        let sequence = cells[Table::SEQUENCE].as_ref().unwrap().parse().unwrap();
+        let mut cells: Vec<Option<String>> =
+            serde_json::from_str(line).expect("the server prints JSON");
+        let sequence = cells[Table::SEQUENCE].as_ref().and_then(|text| text.parse().ok());
+        let sequence = sequence.expect("a sequence is never null");
         for (column, cell) in table.columns.iter().zip(&mut cells) {
             if column.kind == Kind::Float {
-                let bits = |text: String| text.parse::<f64>().unwrap().to_bits();
+                let bits = |text: String| text.parse::<f64>().expect("a number").to_bits();
                 *cell = cell.take().map(|text| format!("{:016x}", bits(text)));
             }
         }

@@ -43,7 +43,8 @@ pub(crate) struct Flags {
     /// DERIBIT_CLIENT_SECRET, or files named by …_FILE.
     #[arg(long)]
     interval: Option<Interval>,
-    /// Where batches go: parquet, memory [default: parquet].
+    /// Where batches go: parquet, postgres, memory [default: parquet, and postgres where
+    /// DATABASE_URL says where].
     #[arg(long, value_delimiter = ',', value_name = "SINK")]
     sink: Vec<String>,
     /// Reader threads, 1 to 64 [default: 1].
@@ -147,13 +148,16 @@ impl Flags {
             return Ok(false);
         }
         config.sinks.parquet.enabled = false;
+        config.sinks.postgres.enabled = Some(false);
         let mut memory = false;
         for name in &self.sink {
             match name.as_str() {
                 "parquet" => config.sinks.parquet.enabled = true,
+                "postgres" => config.sinks.postgres.enabled = Some(true),
                 "memory" => memory = true,
                 _ => {
-                    let sentence = format!("there is no sink {name:?}: use parquet or memory");
+                    let sentence =
+                        format!("there is no sink {name:?}: use parquet, postgres or memory");
                     return Err(Failure::new(FailureKind::Usage, sentence));
                 }
             }
