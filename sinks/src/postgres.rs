@@ -97,10 +97,15 @@ impl Postgres {
     /// [`SinkErrorKind::Stop`] when waiting will not help: a wrong password, a missing database, a
     /// table that does not fit.
     pub fn prepare(&mut self, journal: &str) -> Result<Position, SinkError> {
-        self.ready(journal, PREPARE_MAX)
+        self.ready(journal, PREPARE_MAX, PREPARE_MAX)
     }
 
-    fn ready(&mut self, journal: &str, patience: Duration) -> Result<Position, SinkError> {
+    fn ready(
+        &mut self,
+        journal: &str,
+        patience: Duration,
+        migrating_max: Duration,
+    ) -> Result<Position, SinkError> {
         self.opened = None;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| SinkError {
@@ -111,12 +116,17 @@ impl Postgres {
         let cursor = Cursor { sink: NAME, journal: journal.to_owned() };
         let (address, trust) = (&self.address, &self.trust);
         let migrations = self.options.migrations.as_ref();
-        let opened = runtime.block_on(in_time(patience, "opening a session", async {
-            let session = Session::open(address, trust, migrations, cursor).await?;
-            let position = session.cursor.read(&session.client).await?;
-            Ok((session, position))
-        }));
-        let (session, durable) = opened.map_err(failure::sink_error)?;
+        let opened = runtime.block_on(async {
+            let opening = Session::open(address, trust, cursor);
+            let mut session = in_time(patience, "opening a session", opening).await?;
+            if let Some(options) = migrations {
+                let migrating = session.migrate(options);
+                in_time(migrating_max, "migrating the database", migrating).await?;
+            }
+            let position = in_time(patience, "looking at the database's tables", session.check());
+            Ok((position.await?, session))
+        });
+        let (durable, session) = opened.map_err(failure::sink_error)?;
         self.opened = Some(Opened {
             session,
             runtime,
@@ -153,7 +163,7 @@ impl Sink for Postgres {
     }
 
     fn open(&mut self, journal: &str) -> Result<Position, SinkError> {
-        self.ready(journal, ANSWER_MAX).map_err(wait)
+        self.ready(journal, ANSWER_MAX, MIGRATING_MAX).map_err(wait)
     }
 
     fn write(&mut self, batches: &[Arc<Batch>]) -> Result<Accepted, SinkError> {
@@ -227,6 +237,8 @@ const OPEN_FIRST: &str = "a sink is opened before use, and again after an error"
 const PREPARE_MAX: Duration = Duration::from_secs(15);
 /// What takes longer waits for something that will not come.
 const ANSWER_MAX: Duration = Duration::from_secs(300);
+/// An index over a table that holds years is not made in minutes.
+const MIGRATING_MAX: Duration = Duration::from_secs(6 * 3_600);
 
 #[cfg(test)]
 mod tests;

@@ -34,28 +34,36 @@ pub(super) struct Destination {
 }
 
 impl Session {
-    /// Opens a session, ends what is left of earlier ones, brings the database to the shape that
-    /// this program needs, and holds every table against its declaration.
+    /// Opens a session and ends what is left of earlier ones.
     pub(super) async fn open(
         address: &Address,
         trust: &Arc<ClientConfig>,
-        migrations: Option<&migrations::Options>,
         cursor: Cursor,
     ) -> Result<Self, DatabaseError> {
-        let mut client = connect(&address.kept_alive(), trust).await?;
+        let client = connect(&address.kept_alive(), trust).await?;
         prepare(&client, &cursor).await?;
-        if let Some(options) = migrations {
-            let plan = migrations::migrate(&mut client, options).await?;
-            for warning in &plan.warnings {
-                tracing::warn!("{warning}");
-            }
-            for change in &plan.changes {
-                tracing::info!("the database was changed: {change}");
-            }
+        Ok(Self { client, cursor, destinations: HashMap::new() })
+    }
+
+    /// Brings the database to the shape that this program needs.
+    pub(super) async fn migrate(
+        &mut self,
+        options: &migrations::Options,
+    ) -> Result<(), DatabaseError> {
+        let plan = migrations::migrate(&mut self.client, options).await?;
+        for warning in &plan.warnings {
+            tracing::warn!("{warning}");
         }
-        let mut session = Self { client, cursor, destinations: HashMap::new() };
-        session.look_again().await?;
-        Ok(session)
+        for change in &plan.changes {
+            tracing::info!("the database was changed: {change}");
+        }
+        Ok(())
+    }
+
+    /// Holds every table against its declaration, and says how far the journal is stored.
+    pub(super) async fn check(&mut self) -> Result<u64, DatabaseError> {
+        self.look_again().await?;
+        self.cursor.read(&self.client).await
     }
 
     /// Holds every table that is always there against its declaration; forgets the others.
@@ -97,7 +105,7 @@ impl Session {
         let mut relations = Relation::read(&self.client, &[name]).await?;
         let relation = relations
             .remove(name)
-            .ok_or_else(|| wrong("there is none; run tapedeck migrate".into()))?;
+            .ok_or_else(|| wrong("there is none; run tapedeck migrate --repair".into()))?;
         if !matches!(relation.kind.as_str(), "r" | "p") {
             return Err(wrong("it is no table but a view or the like".into()));
         }
