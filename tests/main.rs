@@ -6,6 +6,7 @@
 mod autobahn;
 mod books;
 mod captures;
+mod chaos;
 mod clients;
 mod cluster;
 mod command;

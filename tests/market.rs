@@ -86,6 +86,13 @@ impl Market {
     /// missing was sent inside a gap that the recorder itself names.
     #[track_caller]
     pub(crate) fn assert_gaps_cover(&mut self) -> Tape {
+        let tape = Tape::read(&self.data());
+        self.assert_gaps_cover_until(tape.newest_received - UNDER_WAY_US)
+    }
+
+    /// The same for what was sent up to this instant, µs UTC.
+    #[track_caller]
+    pub(crate) fn assert_gaps_cover_until(&mut self, end: i64) -> Tape {
         let (truth, tape) = (self.truth(), Tape::read(&self.data()));
         let difference = truth.compare(&tape);
         let surplus = &difference.surplus;
@@ -102,11 +109,8 @@ impl Market {
                 _ => covers(gap.start, gap.end),
             })
         };
-        let lost: Vec<_> = difference
-            .missing
-            .iter()
-            .filter(|sent| sent.at <= tape.newest_received - UNDER_WAY_US && !named(sent))
-            .collect();
+        let lost: Vec<_> =
+            difference.missing.iter().filter(|sent| sent.at <= end && !named(sent)).collect();
         assert!(
             lost.is_empty(),
             "{} of {} missing rows are in no gap, {:?} …; gaps {:?}",

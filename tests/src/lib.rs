@@ -1,6 +1,7 @@
 //! What whole-program tests share: parts of the machine, skips that show, guarded processes.
 
 pub mod books;
+pub mod chaos;
 mod cluster;
 pub mod fuzz;
 mod machine;
