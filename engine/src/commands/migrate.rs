@@ -40,7 +40,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     logging::start(&config.telemetry);
     let options = flags.options(&config)?;
     let address = config.sinks.postgres.url.ok_or_else(|| usage(&NO_ADDRESS))?;
-    let trust = Trust::of(config.tls.ca_file.as_deref()).map_err(|error| usage(&error))?;
+    let ca_file = config.sinks.postgres.ca_file.or(config.tls.ca_file);
+    let trust = Trust::of(ca_file.as_deref()).map_err(|error| usage(&error))?;
     let plan = with_session(&address, &trust.config, async |client| match flags.dry_run {
         true => migrations::plan(client, &options).await,
         false => migrations::migrate(client, &options).await,
