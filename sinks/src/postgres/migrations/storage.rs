@@ -5,7 +5,7 @@ use std::time::Duration;
 use schema::{Partition, SqlName, Table, tables};
 
 use super::Options;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Policy};
 use super::plan::Plan;
 
 /// What TimescaleDB makes of a table.
@@ -100,7 +100,16 @@ pub(super) fn plan(
         policy(catalog, plan, name, &Kind::COMPRESSION, options.compress_after, SEVEN_DAYS);
     }
     if let Some(keep) = storage.keep {
-        policy(catalog, plan, name, &Kind::RETENTION, None, keep);
+        // Rows that somebody has kept are never dropped unasked, nor is a policy that somebody has
+        // removed made again.
+        if hypertable.is_none() {
+            policy(catalog, plan, name, &Kind::RETENTION, None, keep);
+        } else if catalog.version.is_none() && there(catalog, name, &Kind::RETENTION).is_none() {
+            plan.warn(&format!(
+                "{name} keeps all its rows, as it has done: tapedeck drops old rows only of \
+                 tables that it makes"
+            ));
+        }
     }
 }
 
@@ -113,13 +122,11 @@ fn policy(
     wish: Option<Duration>,
     default: Duration,
 ) {
-    let (procedure, verb) = (kind.procedure, kind.verb);
-    let mut there = catalog.policies.iter();
-    let there = there.find(|policy| policy.table == name && policy.procedure == procedure);
+    let verb = kind.verb;
     let age = wish.unwrap_or(default).as_secs();
     let add = format!("SELECT add_{}_policy('{name}', make_interval(secs => {age}))", kind.name);
     let days = age as f64 / 86_400.0;
-    match there {
+    match there(catalog, name, kind) {
         None => plan.push(format!("{verb} {name} after {days} days"), add),
         Some(policy) if wish.is_some() && policy.seconds != i64::try_from(age).ok() => {
             let remove = format!("SELECT remove_{}_policy('{name}')", kind.name);
@@ -130,6 +137,12 @@ fn policy(
         }
         Some(_) => {}
     }
+}
+
+/// The table's policy of that kind.
+fn there<'a>(catalog: &'a Catalog, name: &str, kind: &Kind) -> Option<&'a Policy> {
+    let mut policies = catalog.policies.iter();
+    policies.find(|policy| policy.table == name && policy.procedure == kind.procedure)
 }
 
 struct Kind {
