@@ -145,12 +145,12 @@ fn await_position_above(cluster: &Cluster, before: u64) {
     }
 }
 
-fn with_database(mut recorder: Command, url: &str) -> Command {
+pub(crate) fn with_database(mut recorder: Command, url: &str) -> Command {
     recorder.env("DATABASE_URL", url);
     recorder
 }
 
-fn good_end(mut recorder: Command) -> String {
+pub(crate) fn good_end(mut recorder: Command) -> String {
     let (code, output) = run(&mut recorder);
     assert_eq!(code, Some(0), "{output}");
     output
@@ -158,7 +158,7 @@ fn good_end(mut recorder: Command) -> String {
 
 /// Every row of every table, each cell: the same in the database as in the archive.
 #[track_caller]
-fn assert_same(cluster: &Cluster, database: &str, market: &Market) {
+pub(crate) fn assert_same(cluster: &Cluster, database: &str, market: &Market) {
     let (mut there, here) = (stored(cluster, database), archived(&market.data()));
     for ((table, _), rows) in &mut there {
         let table = tables::named(table).expect("a table of ours");

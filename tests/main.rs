@@ -31,5 +31,6 @@ mod refusals;
 mod replaying;
 mod research;
 mod tidy;
+mod timescale;
 mod tls;
 mod websocket;

@@ -1,9 +1,9 @@
 //! `tapedeck migrate` on a real PostgreSQL.
 
 mod adoption;
-mod declarations;
+pub(crate) mod declarations;
 mod interruptions;
-mod queries;
+pub(crate) mod queries;
 
 use std::process::Command;
 
@@ -150,7 +150,7 @@ fn every_failure_is_one_sentence() {
 
 /// A run that must succeed: all that it printed.
 #[track_caller]
-fn done(url: &str, flags: &[&str]) -> String {
+pub(crate) fn done(url: &str, flags: &[&str]) -> String {
     let (code, output) = run(&mut command(url, flags));
     assert_eq!(code, Some(0), "{output}");
     output

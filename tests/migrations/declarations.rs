@@ -7,7 +7,7 @@ use tapedeck_tests::Cluster;
 
 /// Every table has the declared columns, of the declared type and nullability, and no other.
 #[track_caller]
-pub(super) fn assert_equal(cluster: &Cluster, database: &str, currencies: &[&str]) {
+pub(crate) fn assert_equal(cluster: &Cluster, database: &str, currencies: &[&str]) {
     let mut found: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
     for line in cluster.psql(database, COLUMNS).lines() {
         let cells: Vec<&str> = line.split('|').collect();

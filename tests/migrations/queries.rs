@@ -4,7 +4,7 @@ use tapedeck_tests::Cluster;
 
 /// Every SQL statement of the guide is understood, and `\dt` shows tables of `postgres`.
 #[track_caller]
-pub(super) fn assert_answered(cluster: &Cluster, database: &str) {
+pub(crate) fn assert_answered(cluster: &Cluster, database: &str) {
     for question in GUIDE {
         let _ = cluster.psql(database, question);
     }
@@ -20,7 +20,7 @@ pub(super) fn assert_answered(cluster: &Cluster, database: &str) {
 /// `instrument_metadata` follows what is copied into `instruments` and `lifecycle_events`, in any
 /// order.
 #[track_caller]
-pub(super) fn assert_options_are_known(cluster: &Cluster, database: &str) {
+pub(crate) fn assert_options_are_known(cluster: &Cluster, database: &str) {
     let sql = |sql: &str| cluster.psql(database, sql);
     let observed = |name: &str, at: &str| {
         let currency = name.split('-').next().expect("a currency");
@@ -61,7 +61,7 @@ pub(super) fn assert_options_are_known(cluster: &Cluster, database: &str) {
 
 /// The last quote of each option that is open, however long ago, and of none that is not.
 #[track_caller]
-pub(super) fn assert_chain(cluster: &Cluster, database: &str) {
+pub(crate) fn assert_chain(cluster: &Cluster, database: &str) {
     let quote = |name: &str, at: &str, sequence: i64| {
         let table = name.split('-').next().expect("a currency").to_lowercase();
         let _ = cluster.psql(

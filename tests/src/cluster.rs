@@ -16,11 +16,13 @@ use super::Running;
 /// another matter, since nothing is synced.
 #[derive(Debug)]
 pub struct Cluster {
-    programs: PathBuf,
-    folder: PathBuf,
-    account: Option<(u32, u32)>,
-    port: u16,
-    server: Option<Child>,
+    pub(super) programs: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) account: Option<(u32, u32)>,
+    /// Where psql reaches it: the folder of its socket, or an address.
+    pub(super) host: PathBuf,
+    pub(super) port: u16,
+    pub(super) server: Option<Child>,
 }
 
 impl Cluster {
@@ -49,11 +51,11 @@ impl Cluster {
                 }
             },
         };
-        let folder = std::env::temp_dir().join(format!("tapedeck-cluster-{}", unique()));
-        fs::create_dir(&folder).expect("a temporary folder");
+        let folder = fresh_folder();
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|port| port.local_addr());
         let port = port.expect("a free port").port();
-        let mut cluster = Self { programs, folder, account, port, server: None };
+        let mut cluster =
+            Self { programs, host: folder.clone(), folder, account, port, server: None };
         fs::write(cluster.folder.join("password"), Self::PASSWORD).expect("a temporary file");
         let private = fs::Permissions::from_mode(0o700);
         fs::set_permissions(&cluster.folder, private).expect("our own folder");
@@ -171,7 +173,7 @@ impl Cluster {
     fn asked(&self, database: &str, sql: &str) -> Command {
         let mut psql = self.command("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-P", "null=∅", "-h"]);
-        psql.arg(&self.folder).args(["-p", &self.port.to_string(), "-U", "postgres"]);
+        psql.arg(&self.host).args(["-p", &self.port.to_string(), "-U", "postgres"]);
         psql.args(["-d", database, "-c", sql]).env("PGOPTIONS", "-c client_min_messages=warning");
         psql
     }
@@ -216,7 +218,7 @@ fn done(output: Output) -> String {
 }
 
 /// The newest server's programs: Debian keeps those of each version apart.
-fn programs() -> Option<PathBuf> {
+pub(super) fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let newest = versions.map(|entry| entry.path()).max_by_key(version).map(|v| v.join("bin"));
@@ -240,13 +242,16 @@ fn is_root() -> bool {
     fs::metadata(Path::new("/proc/self")).is_ok_and(|process| process.uid() == 0)
 }
 
-/// A name that no other cluster of this machine has.
-fn unique() -> String {
+/// A folder that no other cluster of this machine has.
+pub(super) fn fresh_folder() -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-    format!("{}-{number}-{since}", std::process::id())
+    let name = format!("tapedeck-cluster-{}-{number}-{since}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir(&folder).expect("a temporary folder");
+    folder
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);

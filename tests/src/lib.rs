@@ -10,6 +10,7 @@ mod running;
 mod skips;
 mod stored;
 pub mod tape;
+mod timescale;
 pub mod truth;
 pub mod twins;
 
