@@ -61,6 +61,9 @@ pub struct Options {
     pub bytes_max: usize,
     /// How long after its end a UTC day is over: until then, late rows are usual.
     pub settle: Duration,
+    /// How long files that a merged one has replaced are left for readers that had begun to list
+    /// their folder.
+    pub grace: Duration,
     /// How many days a day is kept after its end; `None` for ever.
     pub keep_days: Option<u32>,
 }
@@ -71,6 +74,7 @@ impl Default for Options {
             age_max: Duration::from_secs(600),
             bytes_max: 24 << 20,
             settle: Duration::from_secs(3_600),
+            grace: Duration::from_secs(30),
             keep_days: None,
         }
     }
@@ -239,7 +243,7 @@ impl Sink for Parquet {
         }
         self.prepare_root().map_err(failed)?;
         let mut contents = contents.unwrap_or_default();
-        Days::settle(disk, &root, &mut contents, &found.finished)?;
+        days::settle(disk, &self.data, &mut contents, found.finished.is_empty())?;
         let manifest = Manifest::open(disk, &self.data, contents)?;
         let contents = manifest.contents();
         let removed = found.sweep(disk, &root, &contents.files).map_err(failed)?;
@@ -248,7 +252,7 @@ impl Sink for Parquet {
         self.opened = Some(Opened {
             journal: journal.to_owned(),
             manifest,
-            days: Days::new(&self.disk, &root, self.options),
+            days: Days::new(&self.disk, &self.data, self.options),
             durable,
             accepted: durable,
             fresh: true,

@@ -16,17 +16,24 @@ pub(crate) struct Sample {
     position: u64,
     sequence: i64,
     tame: bool,
+    midnight: Date,
 }
 
 impl Sample {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { chance: seed, position: 0, sequence: 0, tame: false }
+        let midnight = Date::from_civil(2026, 11, 24);
+        Self { chance: seed, position: 0, sequence: 0, tame: false, midnight }
     }
 
     /// Only cells that a database gives back as they were: no NUL, no name that no table could
     /// have, JSON as `jsonb` prints it, one zero.
     pub(crate) fn tame(seed: u64) -> Self {
         Self { tame: true, ..Self::new(seed) }
+    }
+
+    /// From now on times are around the beginning of that day.
+    pub(crate) fn turn_to(&mut self, midnight: Date) {
+        self.midnight = midnight;
     }
 
     /// Small batches of narrow tables.
@@ -124,7 +131,7 @@ impl Sample {
 
     /// Around a midnight, often equal.
     fn time(&mut self) -> i64 {
-        Date::from_civil(2026, 11, 24).start().0 + (self.below(20) as i64 - 10) * 1_000
+        self.midnight.start().0 + (self.below(20) as i64 - 10) * 1_000
     }
 
     /// splitmix64.

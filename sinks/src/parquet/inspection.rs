@@ -58,7 +58,7 @@ impl Inspection {
         for path in paths {
             let about = fs::symlink_metadata(&path)?;
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if about.is_dir() && name == days::PLACE {
+            if about.is_dir() && name == days::HIDDEN {
                 // On its way in or out; no reader looks there.
             } else if about.is_dir() {
                 self.folder(&path)?;

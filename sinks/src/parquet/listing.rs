@@ -6,6 +6,7 @@ use std::path::Path;
 use journal::disk::Disk;
 use schema::Micros;
 
+use super::days;
 use super::manifest::{Contents, Stored};
 use super::survey::Hole;
 use crate::SinkError;
@@ -41,7 +42,8 @@ pub struct Listed {
 /// # Errors
 /// When the manifest cannot be read or is damaged.
 pub fn list(disk: &dyn Disk, data: &Path) -> Result<Listing, SinkError> {
-    let contents = Contents::read(disk, data)?.unwrap_or_default();
+    let mut contents = Contents::read(disk, data)?.unwrap_or_default();
+    days::look(disk, data, &mut contents)?;
     let Contents { positions, holes, files, .. } = contents;
     let listed = |file: Stored| Listed {
         path: file.path,

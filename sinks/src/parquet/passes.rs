@@ -96,7 +96,7 @@ impl Passes {
         let making = |error| failure::io(&*self.disk, "making", &self.scratch, error);
         self.disk.create_folder(&self.scratch).map_err(making)?;
         // No reader's `*.parquet` finds it.
-        let path = self.scratch.join(format!(".pass-{:06}.tmp", self.number));
+        let path = self.scratch.join(format!("{PREFIX}{:06}{SUFFIX}", self.number));
         self.number += 1;
         let (table, schema) = (self.shape.table(), merge.schema());
         let writing = Writing::create(&*self.disk, &path, table, &schema, &[])?;
@@ -126,3 +126,11 @@ impl fmt::Debug for Passes {
         write!(f, "Passes({} files left)", self.files.len())
     }
 }
+
+/// Whether the name is one that passes give.
+pub(super) fn is_pass(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
+const PREFIX: &str = ".pass-";
+const SUFFIX: &str = ".tmp";

@@ -8,6 +8,7 @@ use journal::disk::Disk;
 use schema::Micros;
 use serde::{Deserialize, Serialize};
 
+use super::days;
 use super::manifest::{Contents, Stored};
 use crate::SinkError;
 
@@ -56,7 +57,8 @@ pub struct Hole {
 /// # Errors
 /// When the manifest cannot be read or is damaged.
 pub fn survey(disk: &dyn Disk, data: &Path) -> Result<Survey, SinkError> {
-    let contents = Contents::read(disk, data)?.unwrap_or_default();
+    let mut contents = Contents::read(disk, data)?.unwrap_or_default();
+    days::look(disk, data, &mut contents)?;
     let Contents { positions, holes, files, torn_bytes, .. } = contents;
     let mut survey = Survey { tables: BTreeMap::new(), positions, holes, torn_bytes };
     for file in files.into_values() {

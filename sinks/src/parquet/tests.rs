@@ -16,6 +16,7 @@ use crate::SinkErrorKind;
 use crate::sample::Sample;
 
 mod cuts;
+mod keeping;
 mod merges;
 mod views;
 
@@ -106,11 +107,14 @@ fn check_order(table: &Table, file: &Stored, rows: &RecordBatch) {
     }
 }
 
-/// Every path below `DATA/parquet` that is a file, but for what is being merged.
+/// Every path below `DATA/parquet` that is a file.
 fn files(disk: &Simulated) -> BTreeSet<PathBuf> {
-    let mut files = files_below(disk, Path::new(DATA).join(NAME));
-    files.retain(|path| !path.starts_with(Path::new(DATA).join(NAME).join(days::PLACE)));
-    files
+    files_below(disk, Path::new(DATA).join(NAME))
+}
+
+/// What is being merged, and what was replaced.
+fn merging(disk: &Simulated) -> BTreeSet<PathBuf> {
+    files_below(disk, Path::new(DATA).join("sinks/parquet/merging"))
 }
 
 fn files_below(disk: &Simulated, folder: PathBuf) -> BTreeSet<PathBuf> {

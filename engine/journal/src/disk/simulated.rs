@@ -66,6 +66,8 @@ struct State {
     off_at: Option<u64>,
     off: bool,
     room: Option<u64>,
+    /// Exchanges of a folder in there fail so.
+    unable: Option<(PathBuf, ErrorKind)>,
     writes: Countdown,
     syncs: Countdown,
 }
@@ -101,6 +103,7 @@ impl Simulated {
             off_at: None,
             off: false,
             room: None,
+            unable: None,
             writes: Countdown::default(),
             syncs: Countdown::default(),
         })))
@@ -152,6 +155,12 @@ impl Simulated {
     /// one fails with `StorageFull`; removing and truncating give room back.
     pub fn set_room(&self, bytes: Option<u64>) {
         self.state().room = bytes;
+    }
+
+    /// Makes every exchange of a folder in `place` fail so and do nothing: on a file system that
+    /// cannot do it, on another than the other folder's, where a disk is mounted.
+    pub fn forbid_exchange(&self, place: &Path, kind: ErrorKind) {
+        self.state().unable = Some((place.to_owned(), kind));
     }
 
     /// Takes back every failure that was ordered and has not happened.
@@ -330,6 +339,11 @@ impl Disk for Simulated {
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         let mut state = self.state();
         let power = state.call()?;
+        if let Some((place, kind)) = &state.unable
+            && (one.starts_with(place) || other.starts_with(place))
+        {
+            return Err(io::Error::from(*kind));
+        }
         for folder in [one, other] {
             if state.names.get(folder) != Some(&Node::Folder) {
                 return Err(io::Error::from(ErrorKind::NotFound));

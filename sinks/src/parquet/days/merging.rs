@@ -65,7 +65,11 @@ impl Merging {
         }
         let (merge, writing) = self.last.take().expect("it is under way");
         let (rows, bytes) = writing.finish(&**disk)?;
-        assert_eq!(rows, merge.rows_max(), "rows in, rows out");
+        if rows != merge.rows_max() {
+            // Their footers promise other than their pages hold: no error of ours.
+            let what = format!("its files hold {rows} rows, their footers {}", merge.rows_max());
+            return Err(failure::stop(format!("merging {}", self.due.folder), what));
+        }
         Ok(Some((rows, bytes)))
     }
 

@@ -62,7 +62,7 @@ impl Story {
         assert!(matches!(self.life_to(None), End::Closed));
         assert_eq!(self.promised, self.batches.len() as u64);
         self.look();
-        let merging = files_below(&self.disk, Path::new(DATA).join(NAME).join(days::PLACE));
+        let merging = merging(&self.disk);
         assert!(!self.over || merging.is_empty(), "{merging:?}");
         let mut folders = BTreeSet::new();
         for path in files(&self.disk) {
@@ -83,7 +83,7 @@ impl Story {
             age_max: Duration::from_secs(5),
             bytes_max: 12_000,
             settle: Duration::ZERO,
-            keep_days: None,
+            ..Options::default()
         };
         // Long enough for every folder to be merged, or cut short.
         let mut linger = if steps.is_some() { self.sample.below(300) as u64 } else { 3_000 };
