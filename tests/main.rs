@@ -10,6 +10,7 @@ mod chaos;
 mod clients;
 mod cluster;
 mod command;
+mod compaction;
 mod database;
 mod database_kills;
 mod days;

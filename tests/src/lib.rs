@@ -1,5 +1,6 @@
 //! What whole-program tests share: parts of the machine, skips that show, guarded processes.
 
+pub mod archived;
 pub mod books;
 pub mod chaos;
 mod cluster;
