@@ -24,34 +24,40 @@ install() {
     echo "a Debian 11 of its own is missing and only root can make it" >&2
     exit 1
   fi
-  if ! can_make; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap
-  fi
   rm -rf "$folder"
   mkdir -p "$folder"
-  if ! debootstrap --variant=minbase --include=python2.7,python-pip-whl bullseye \
-    "$folder/root" >"$folder/debootstrap.log" 2>&1; then
-    tail -n 5 "$folder/debootstrap.log" >&2
-    exit 1
+  if ! can_make; then
+    quietly apt-get update
+    DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends debootstrap
   fi
+  quietly debootstrap --variant=minbase --include=python2.7,python-pip-whl bullseye "$folder/root"
   cp "$list" "$folder/root/list"
   cp /etc/resolv.conf "$folder/root/etc/resolv.conf"
   # The authorities that this machine trusts, for the case that a proxy needs one of its own.
   mkdir -p "$folder/root/etc/ssl/certs"
   cp /etc/ssl/certs/ca-certificates.crt "$folder/root/etc/ssl/certs/" 2>/dev/null || true
   # What the others are built with comes first.
-  pip "$(grep '^setuptools==' "$list")"
-  pip -r list
+  quietly pip "$(grep '^setuptools==' "$list")" "$(grep '^wheel==' "$list")"
+  quietly pip -r list
   # Its namespace is declared in a way that only a site folder is searched for.
   touch "$folder/root/suite/zope/__init__.py"
   # Last, because the tests take it as the sign that all is there.
   cp "$list" "$folder/autobahn.txt"
 }
 
-# Each version is in the list, so pip has nothing to solve.
+# Only what went wrong is shown.
+quietly() {
+  echo "+ $*" >>"$folder/install.log"
+  "$@" >>"$folder/install.log" 2>&1 && return
+  tail -n 15 "$folder/install.log" >&2
+  exit 1
+}
+
+# Each version is in the list, so pip has nothing to solve. A folder of wheels that this machine's
+# pip would look into is not there inside.
 pip() {
-  chroot "$folder/root" sh -c 'cd / && export HOME=/ PYTHONPATH=/suite PYTHONWARNINGS=ignore &&
+  chroot "$folder/root" sh -c 'cd / && unset PIP_FIND_LINKS &&
+    export HOME=/ PYTHONPATH=/suite PYTHONWARNINGS=ignore &&
     for wheel in /usr/share/python-wheels/*.whl; do PYTHONPATH=$PYTHONPATH:$wheel; done &&
     exec python2.7 -m pip install -q --disable-pip-version-check --no-python-version-warning \
       --no-input --no-cache-dir --no-deps --no-build-isolation --upgrade --target /suite "$@"' \
