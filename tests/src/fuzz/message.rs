@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a check that cannot go on says so best by stopping")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
@@ -13,6 +14,8 @@ use serde::de::IgnoredAny;
 use tapedeck::deribit::{Counts, Decoder, Limits, Stored, Tally, instruments};
 use tapedeck::rpc::{Connection, Settings};
 use tapedeck::session::{Cause, Session};
+
+use crate::tape::{cell, column};
 
 /// Each line is a message, in the order of one connection. Whatever they are, nothing panics,
 /// every row is counted, a message that comes twice is stored once, and the quarantine keeps to
@@ -54,8 +57,8 @@ impl Conversation {
     }
 
     fn hear(&mut self, line: &[u8]) {
-        self.now.monotonic += Duration::from_millis(700);
-        self.now.utc = self.now.utc.plus(Duration::from_millis(700));
+        self.now.monotonic += PAUSE;
+        self.now.utc = self.now.utc.plus(PAUSE);
         let before = self.counted();
         self.receive(line);
         let first = self.counted();
@@ -123,7 +126,13 @@ impl Conversation {
         assert_eq!(self.rows.rows() as u64, stored, "every row is counted");
         let mut holes = self.session.decoder().holes();
         assert!(holes.all(|hole| hole.first <= hole.last));
-        self.rows.take_from(1, Origin::default(), |draft| well_formed(&draft.number(1, 0)));
+        self.rows.take_from(1, Origin::default(), |draft| {
+            let batch = draft.number(1, 0);
+            well_formed(&batch);
+            if batch.table().name == "quarantine" {
+                within_budget(&batch);
+            }
+        });
     }
 }
 
@@ -144,6 +153,16 @@ fn list(line: &[u8]) {
     }
     assert_eq!(rows.rows(), listing.listed.len());
     rows.take_from(1, Origin::default(), |draft| well_formed(&draft.number(1, 0)));
+}
+
+/// Of each reason so many are kept a minute; what was heard was heard within one.
+fn within_budget(batch: &Batch) {
+    let mut kept: BTreeMap<String, usize> = BTreeMap::new();
+    for row in 0..batch.rows() {
+        *kept.entry(cell(column(batch.columns(), "reason"), row)).or_default() += 1;
+    }
+    let most = kept.iter().max_by_key(|(_, rows)| **rows);
+    assert!(most.is_none_or(|(_, rows)| *rows <= QUARANTINE_ROWS_MAX), "{most:?}");
 }
 
 /// What a reader of the archive may rely on.
@@ -181,6 +200,10 @@ fn well_formed(batch: &Batch) {
 const CHANNELS: [&str; 3] =
     ["ticker.BTC-PERPETUAL.100ms", "book.BTC-PERPETUAL.100ms", "trades.option.BTC.100ms"];
 const MESSAGES_MAX: usize = 64;
+/// Between two messages: all of them are heard within a minute.
+const PAUSE: Duration = Duration::from_millis(700);
+/// Of one reason, in a minute.
+const QUARANTINE_ROWS_MAX: usize = 100;
 const MINUS_ZERO: u64 = 1 << 63;
 /// 9999-12-31T23:59:59.999 UTC.
 const LAST_MICROS: i64 = 253_402_300_799_999_000;

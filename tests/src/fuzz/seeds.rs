@@ -79,6 +79,8 @@ pub fn make() -> Vec<Seed> {
     for (index, listing) in listings().into_iter().enumerate() {
         add("message", format!("listing-{index}"), message::input(&[&listing]));
     }
+    // More than the quarantine keeps: each is heard twice.
+    add("message", "flood".to_owned(), message::input(&[BROKEN; 60]));
     for (index, answer) in answers().into_iter().enumerate() {
         add("handshake", format!("answer-{index}"), [&[index as u8], &*answer].concat());
     }
@@ -245,6 +247,11 @@ const START: exchange::Now =
     exchange::Now { monotonic: Duration::ZERO, utc_us: 1_790_000_000_000_000 };
 const STEP: Duration = Duration::from_millis(50);
 const STEPS: usize = 500;
+/// A notification that no table can hold.
+const BROKEN: &str = concat!(
+    r#"{"method":"subscription","params":{"channel":"ticker.BTC-PERPETUAL.100ms","#,
+    r#""data":{"timestamp":"x"}}}"#
+);
 /// Seeds of one kind of message.
 const EXAMPLES: usize = 3;
 /// What an exchange says when it is not well.
