@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tapedeck::websocket::{Client, Event, Limits, Request, WebsocketError};
-use tapedeck_tests::{Running, free_port, heavy, root, skip};
+use tapedeck_tests::{Running, free_port, heavy, root, say, skip};
 
 #[test]
 fn no_case_fails() {
@@ -34,7 +34,7 @@ fn no_case_fails() {
     }
     server.talk(&format!("/updateReports?agent={AGENT}"), 0);
     let report = Report::parse(&server.report());
-    println!("{}", report.summary());
+    say(&report.summary());
     assert_eq!(report.cases.len() as u64, cases, "cases in the report");
     assert!(cases >= CASES_MIN, "the suite has only {cases} cases");
     let faults = report.faults();

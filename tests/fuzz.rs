@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tapedeck_tests::fuzz::{TARGETS, seeds};
 use tapedeck_tests::random::{Random, Seed};
-use tapedeck_tests::{heavy, root, skip};
+use tapedeck_tests::{heavy, root, say, skip};
 
 #[test]
 fn every_seed_passes() {
@@ -136,7 +136,7 @@ fn fuzz(target: &str, name: &str) {
     let said = String::from_utf8_lossy(&said);
     assert!(status.success(), "{target} failed ({status}); {}\n{}", log.display(), tail(&said));
     let done = said.lines().rev().find(|line| line.contains("DONE")).unwrap_or_default();
-    println!("{target}, {} s: {done}", seconds());
+    say(&format_args!("{target}, {} s: {done}", seconds()));
 }
 
 /// Makes the seeds and every target. What it depends on is the workspace's own.

@@ -14,9 +14,11 @@ pub mod tape;
 mod timescale;
 pub mod truth;
 pub mod twins;
+mod voice;
 
 pub use cluster::Cluster;
 pub use machine::{binary, free_port, python, root, shared};
 pub use running::Running;
 pub use skips::{heavy, skip};
 pub use stored::{Rows, stored};
+pub use voice::say;
