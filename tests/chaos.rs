@@ -24,7 +24,7 @@ fn record(script: &str, flags: &[&str], length: &str) -> Market {
 }
 
 /// From now on the market is reached through a proxy.
-fn behind(script: &str, market: &mut Market) -> Chaos {
+pub(crate) fn behind(script: &str, market: &mut Market) -> Chaos {
     let at = market.url.strip_prefix("ws://").and_then(|url| url.split('/').next());
     let to: SocketAddr = at.and_then(|at| at.parse().ok()).expect("the exchange has an address");
     let chaos = Chaos::start(to, Script::parse(script).unwrap(), 5).unwrap();

@@ -31,6 +31,7 @@ mod refusal;
 mod refusals;
 mod replaying;
 mod research;
+mod soak;
 mod tidy;
 mod timescale;
 mod tls;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tapedeck_tests::Running;
 use tapedeck_tests::tape::Tape;
-use tapedeck_tests::truth::{Sent, Truth};
+use tapedeck_tests::truth::{Difference, Sent, Truth};
 
 /// A simulated exchange at work, and a folder for what happens.
 pub(crate) struct Market {
@@ -94,33 +94,39 @@ impl Market {
     #[track_caller]
     pub(crate) fn assert_gaps_cover_until(&mut self, end: i64) -> Tape {
         let (truth, tape) = (self.truth(), Tape::read(&self.data()));
-        let difference = truth.compare(&tape);
-        let surplus = &difference.surplus;
-        assert!(surplus.is_empty(), "{} rows too many, {:?} …", surplus.len(), surplus.first());
-        let named = |sent: &Sent| {
-            let (table, instrument) = sent.subject();
-            let covers = |start: i64, end: Option<i64>| {
-                start - UNDER_WAY_US <= sent.at && end.is_none_or(|end| sent.at <= end)
-            };
-            let mut gaps = tape.gaps.iter().filter(|gap| gap.concerns(table, instrument));
-            gaps.any(|gap| match gap.cause.as_str() {
-                // The trades' own times, of which the exchange tells a little later.
-                "trade_seq" => covers(gap.start, gap.end.map(|end| end + UNDER_WAY_US)),
-                _ => covers(gap.start, gap.end),
-            })
-        };
-        let lost: Vec<_> =
-            difference.missing.iter().filter(|sent| sent.at <= end && !named(sent)).collect();
-        assert!(
-            lost.is_empty(),
-            "{} of {} missing rows are in no gap, {:?} …; gaps {:?}",
-            lost.len(),
-            difference.missing.len(),
-            lost.first(),
-            tape.gaps
-        );
+        assert_named(&truth.compare(&tape), &tape, end);
         tape
     }
+}
+
+/// Nothing is stored twice or was never sent, and what is missing of what was sent up to this
+/// instant, µs UTC, was sent inside a gap that the recorder itself names.
+#[track_caller]
+pub(crate) fn assert_named(difference: &Difference, tape: &Tape, end: i64) {
+    let surplus = &difference.surplus;
+    assert!(surplus.is_empty(), "{} rows too many, {:?} …", surplus.len(), surplus.first());
+    let named = |sent: &Sent| {
+        let (table, instrument) = sent.subject();
+        let covers = |start: i64, end: Option<i64>| {
+            start - UNDER_WAY_US <= sent.at && end.is_none_or(|end| sent.at <= end)
+        };
+        let mut gaps = tape.gaps.iter().filter(|gap| gap.concerns(table, instrument));
+        gaps.any(|gap| match gap.cause.as_str() {
+            // The trades' own times, of which the exchange tells a little later.
+            "trade_seq" => covers(gap.start, gap.end.map(|end| end + UNDER_WAY_US)),
+            _ => covers(gap.start, gap.end),
+        })
+    };
+    let lost: Vec<_> =
+        difference.missing.iter().filter(|sent| sent.at <= end && !named(sent)).collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} missing rows are in no gap, {:?} …; gaps {:?}",
+        lost.len(),
+        difference.missing.len(),
+        lost.first(),
+        tape.gaps
+    );
 }
 
 /// A command of the program.
@@ -146,4 +152,4 @@ pub(crate) fn text(path: &Path) -> &str {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a frame may be under way on loopback, between its log line and its reading: a gap
 /// begins with the last instant up to which everything that was *read* is kept.
-const UNDER_WAY_US: i64 = 500_000;
+pub(crate) const UNDER_WAY_US: i64 = 500_000;

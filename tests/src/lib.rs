@@ -9,6 +9,7 @@ mod machine;
 pub mod random;
 mod running;
 mod skips;
+pub mod slope;
 mod stored;
 pub mod tape;
 mod timescale;

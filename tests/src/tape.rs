@@ -17,6 +17,8 @@ use crate::books;
 pub struct Tape {
     /// One key a row: the table and every value that the wire carried.
     pub keys: Vec<String>,
+    /// When the row of each key was received, µs UTC.
+    pub received: Vec<i64>,
     /// The gaps, each as the newest row about it says.
     pub gaps: Vec<Gap>,
     /// The newest `received_at` of the rows, µs UTC; 0 without rows.
@@ -233,15 +235,20 @@ impl Tape {
             for_each_batch(&data.join("parquet").join(columns.table), |batch| {
                 let rows = 0..batch.num_rows();
                 for row in rows {
-                    tape.keys.push(columns.key_of_row(batch, row));
                     let received = instant(batch, "received_at", row).unwrap_or_default();
+                    tape.keys.push(columns.key_of_row(batch, row));
+                    tape.received.push(received);
                     tape.newest_received = tape.newest_received.max(received);
                 }
             });
         }
         for (table, key) in books::TABLES {
             for_each_batch(&data.join("parquet").join(table), |batch| {
-                tape.keys.extend((0..batch.num_rows()).map(|row| key(batch, row)));
+                for row in 0..batch.num_rows() {
+                    tape.keys.push(key(batch, row));
+                    let received = instant(batch, "received_at", row).unwrap_or_default();
+                    tape.received.push(received);
+                }
             });
         }
         tape.gaps = gaps(data);

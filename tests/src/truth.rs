@@ -199,4 +199,15 @@ impl Truth {
         }
         difference
     }
+
+    /// How long after its sending each stored row was received, µs, the shortest first.
+    #[must_use]
+    pub fn lags(&self, tape: &Tape) -> Vec<i64> {
+        let stored = tape.keys.iter().map(String::as_str).zip(tape.received.iter().copied());
+        let stored: HashMap<&str, i64> = stored.collect();
+        let lag = |sent: &Sent| Some(stored.get(sent.key.as_str())? - sent.at);
+        let mut lags: Vec<i64> = self.rows.iter().filter_map(lag).collect();
+        lags.sort_unstable();
+        lags
+    }
 }
