@@ -206,7 +206,7 @@ impl Following {
                     tracing::error!(
                         sink = name,
                         "records {from} to {to} are no longer in the journal and never reach this \
-                         sink: it had been away for longer than journal.keep"
+                         sink, which asks for them too late (docs/gaps.md, sink_away)"
                     );
                     let first = oldest.saturating_sub(1);
                     self.feed.attach(name, first).map_err(|error| journal_failed(&error))?;

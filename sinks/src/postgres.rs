@@ -23,6 +23,7 @@ mod copy;
 mod cursor;
 mod error;
 mod failure;
+mod hole;
 mod load;
 pub mod migrations;
 mod numeric;
@@ -80,6 +81,14 @@ struct Opened {
     waiting: Vec<Arc<Batch>>,
     waiting_bytes: usize,
     waiting_since: Option<Duration>,
+}
+
+impl Opened {
+    fn take(&mut self, batch: Arc<Batch>) {
+        self.accepted = batch.position();
+        self.waiting_bytes += batch.bytes();
+        self.waiting.push(batch);
+    }
 }
 
 impl Postgres {
@@ -170,9 +179,10 @@ impl Sink for Postgres {
         for batch in batches {
             let opened = self.opened.as_mut().expect(OPEN_FIRST);
             assert!(batch.position() > opened.accepted, "no record comes twice");
-            opened.accepted = batch.position();
-            opened.waiting_bytes += batch.bytes();
-            opened.waiting.push(Arc::clone(batch));
+            if batch.position() > opened.accepted + 1 {
+                opened.take(hole::named(opened.accepted, batch));
+            }
+            opened.take(Arc::clone(batch));
             if opened.waiting_bytes >= self.options.bytes_max {
                 self.store()?;
             }

@@ -218,3 +218,35 @@ fn an_earlier_session_is_fenced() {
     assert!(error.to_string().contains("no longer 1"), "{error}");
     assert_eq!(cluster.psql(database, "SELECT count(*) FROM index_ticks"), "10");
 }
+
+/// The journal forgets, and a database is forgotten, restored or new: what it lacks has a name.
+#[test]
+fn records_that_are_gone_are_named_once() {
+    let name = "postgres::tests::troubles::records_that_are_gone_are_named_once";
+    let Some(cluster) = Cluster::start(name) else { return };
+    let database = cluster.database("holes");
+    let mut sink = sink(&cluster.url(database), impatient());
+    let mut take = |position: u64, before: u64| {
+        assert_eq!(sink.open("j").unwrap(), Position(before));
+        sink.write(&[ticks(position, 10, |row| row as f64)]).unwrap();
+        // It is lost with what follows it.
+        assert_eq!(sink.open("j").unwrap(), Position(before));
+        sink.write(&[ticks(position, 10, |row| row as f64)]).unwrap();
+        assert_eq!(sink.flush(NOW).unwrap(), Position(position));
+    };
+    take(4, 0);
+    take(5, 4);
+    take(9, 5);
+    let gaps = "SELECT instrument, start_time = to_timestamp(0), end_time, cause, shard, detail,
+        sequence FROM data_gaps ORDER BY sequence";
+    let gap = |records: &str, sequence: u64| {
+        format!(
+            "*|t|2026-11-26 08:00:00+00|sink_away|postgres|records {records} were no longer in \
+             the journal when the database asked for them|{sequence}"
+        )
+    };
+    let _ = cluster.psql("postgres", "ALTER ROLE postgres SET timezone = 'UTC'");
+    let expected = format!("{}\n{}", gap("1 to 3", 3_999), gap("6 to 8", 8_999));
+    assert_eq!(cluster.psql(database, gaps), expected);
+    assert_eq!(cluster.psql(database, "SELECT count(*) FROM index_ticks"), "30");
+}
