@@ -7,3 +7,4 @@ pub(crate) mod migrate;
 pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod simulate;
+pub(crate) mod sinks;

@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::failure::{Failure, FailureKind};
+
 /// Holds the folder until it is dropped; the system lets go when the process dies.
 #[derive(Debug)]
 pub struct Lock {
@@ -84,6 +86,16 @@ impl fmt::Display for LockError {
 }
 
 impl std::error::Error for LockError {}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let kind = match error {
+            LockError::InUse { .. } => FailureKind::InUse,
+            LockError::Unwritable { .. } => FailureKind::Storage,
+        };
+        Self::new(kind, error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, export, inspect, migrate, probe, record, simulate};
+use crate::commands::{demo, export, inspect, migrate, probe, record, simulate, sinks};
 
 /// Fast, and gives memory back: a recorder runs for years.
 #[global_allocator]
@@ -40,6 +40,9 @@ enum Command {
     Export(export::Flags),
     /// Make the database what this program needs: tables, chunks, views.
     Migrate(migrate::Flags),
+    /// Say how far each sink is in the journal, or forget one.
+    #[command(subcommand)]
+    Sinks(sinks::Command),
     /// Try each uncertain fact about the exchange against the live exchange.
     Probe(probe::Flags),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Inspect(flags) => inspect::run(&flags),
         Command::Export(flags) => export::run(flags),
         Command::Migrate(flags) => migrate::run(&flags),
+        Command::Sinks(command) => sinks::run(&command),
         Command::Probe(flags) => probe::run(&flags),
     };
     match done {

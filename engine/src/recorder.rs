@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Interval};
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
-use crate::lock::{Lock, LockError};
+use crate::lock::Lock;
 use crate::metrics;
 use crate::pipeline::{Pipeline, Setup};
 use crate::reader::ReaderSetup;
@@ -83,7 +83,7 @@ impl Recorder {
         let trust = Trust::of(config.tls.ca_file.as_deref()).map_err(|error| usage(&error))?;
         tracing::info!("trusting {}", trust.roots);
         let data = config.journal.data.clone();
-        let lock = Lock::take(&data).map_err(|error| refused(&error))?;
+        let lock = Lock::take(&data)?;
         let disk: Arc<dyn Disk> = Arc::new(System);
         let journal = open_journal(config, &disk, &clock)?;
         let sinks = destinations::sinks(wishes, &disk, &trust, &journal.recovery.journal)?;
@@ -191,14 +191,6 @@ fn keep_frames(data: &Path, budget: u64) -> Result<Recording, Failure> {
         let sentence = format!("cannot keep raw frames in {}: {error}", data.display());
         Failure::new(FailureKind::Storage, sentence)
     })
-}
-
-fn refused(error: &LockError) -> Failure {
-    let kind = match error {
-        LockError::InUse { .. } => FailureKind::InUse,
-        LockError::Unwritable { .. } => FailureKind::Storage,
-    };
-    Failure::new(kind, error)
 }
 
 fn open_journal(config: &Config, disk: &Arc<dyn Disk>, clock: &Clock) -> Result<Journal, Failure> {

@@ -35,6 +35,7 @@ mod tls;
 mod transaction;
 
 pub use connection::{Address, connect, with_session};
+pub use cursor::position;
 pub use error::{DatabaseError, DatabaseErrorKind};
 
 use cursor::Cursor;

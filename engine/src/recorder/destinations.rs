@@ -88,7 +88,7 @@ fn prepare(database: &mut Postgres, journal: &str) -> Result<(), Failure> {
 
 /// Keeps in the journal what a sink may still need that has not said yet how far it is: one that
 /// cannot be opened, and one that has worked here and is not configured now. The latter's place is
-/// kept until its folder in `DATA/sinks` is removed.
+/// kept until `tapedeck sinks forget` removes its folder in `DATA/sinks`.
 pub(super) fn hold(data: &Path, feed: &Feed, sinks: &[Box<dyn Sink>]) {
     let keep = |name: &str| {
         // The oldest record is there, so that the place can be held.
@@ -104,8 +104,8 @@ pub(super) fn hold(data: &Path, feed: &Feed, sinks: &[Box<dyn Sink>]) {
             continue;
         }
         tracing::warn!(
-            "sink {name} is not configured: the journal keeps all for it until {} is removed",
-            folder.path().display()
+            "sink {name} is not configured: the journal keeps all for it until tapedeck sinks \
+             forget {name}"
         );
         keep(&name);
     }

@@ -1,6 +1,6 @@
 //! How far a sink is in a journal, kept beside the rows: the guard of "exactly once".
 
-use tokio_postgres::GenericClient;
+use tokio_postgres::{Client, GenericClient};
 
 use super::error::{DatabaseError, DatabaseErrorKind};
 
@@ -47,6 +47,19 @@ impl Cursor {
     }
 }
 
+/// How far the sink is in a journal; 0 where it has never been. Changes nothing.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn position(client: &Client, journal: &str) -> Result<u64, DatabaseError> {
+    let failed = |error| DatabaseError::of("reading the position in the database".into(), error);
+    if !client.query_one(IS_THERE, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let row = client.query_opt(LOOK, &[&super::NAME, &journal]).await.map_err(failed)?;
+    Ok(row.and_then(|row| u64::try_from(row.get::<_, i64>(0)).ok()).unwrap_or_default())
+}
+
 fn sql(position: u64) -> i64 {
     i64::try_from(position).expect("a journal ends far below 2^63 records")
 }
@@ -57,3 +70,5 @@ const READ: &str =
     "SELECT position FROM public.tapedeck_sinks WHERE sink = $1 AND journal = $2 FOR UPDATE";
 const MOVE: &str = "UPDATE public.tapedeck_sinks SET position = $4, updated_at = now() \
     WHERE sink = $1 AND journal = $2 AND position = $3";
+const IS_THERE: &str = "SELECT to_regclass('public.tapedeck_sinks') IS NOT NULL";
+const LOOK: &str = "SELECT position FROM public.tapedeck_sinks WHERE sink = $1 AND journal = $2";

@@ -1,0 +1,212 @@
+//! `tapedeck sinks`: how far each sink is in the journal, and the end of one that will not return.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use journal::disk::System;
+use sinks::postgres::{self, with_session};
+use tapedeck::config::{self, Config};
+use tapedeck::failure::{Failure, FailureKind};
+use tapedeck::lock::Lock;
+use tapedeck::logging;
+use tapedeck::tls::Trust;
+
+use super::migrate;
+use super::record::{environment, say};
+
+/// What is asked of the sinks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say how far each sink is, and for which the journal keeps its records.
+    List(Place),
+    /// Let the journal forget a sink that is no longer configured. No recorder may be at work.
+    Forget {
+        /// The sink.
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Whose sinks.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The configuration (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The recorder's data folder [default: ./data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Does it.
+pub(crate) fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::List(place) => list(&place.config()?),
+        Command::Forget { name, place } => forget(name, &place.config()?),
+    }
+}
+
+impl Place {
+    fn config(&self) -> Result<Config, Failure> {
+        let config = config::load(self.config.as_deref(), environment());
+        let mut config = config.map_err(|error| Failure::new(FailureKind::Usage, error))?;
+        if let Some(data) = &self.data {
+            config.journal.data.clone_from(data);
+        }
+        logging::start(&config.telemetry);
+        Ok(config)
+    }
+}
+
+/// A journal's records that are on the disk.
+struct Kept {
+    journal: String,
+    oldest: u64,
+    newest: u64,
+}
+
+fn list(config: &Config) -> Result<(), Failure> {
+    let data = &config.journal.data;
+    let Some(kept) = kept(&data.join("journal"))? else {
+        say(&format_args!("{} holds no journal", data.display()));
+        return Ok(());
+    };
+    let Kept { journal, oldest, newest } = &kept;
+    say(&format_args!("the journal {journal} holds the records {oldest} to {newest}"));
+    let configured = configured(config);
+    let known = known(data);
+    let mut trouble = None;
+    for name in
+        configured.iter().map(|name| (*name).to_owned()).chain(known).collect::<BTreeSet<_>>()
+    {
+        let far = match (configured.contains(name.as_str()), name.as_str()) {
+            (false, _) => {
+                Ok(format!("not configured: the journal keeps all for it ({FORGET} {name})"))
+            }
+            (true, postgres::NAME) => database_position(config, journal).map(|at| kept.far(at)),
+            (true, _) => archive_position(data, journal).map(|at| kept.far(at)),
+        };
+        match far {
+            Ok(far) => say(&format_args!("{name}: {far}")),
+            Err(failure) => {
+                say(&format_args!("{name}: unknown, see below"));
+                trouble = Some(failure);
+            }
+        }
+    }
+    trouble.map_or(Ok(()), Err)
+}
+
+impl Kept {
+    /// How far a position is, in words.
+    fn far(&self, position: u64) -> String {
+        let behind = self.newest.saturating_sub(position);
+        let gone = self.oldest.saturating_sub(position + 1);
+        let gone = match gone {
+            0 => String::new(),
+            gone => format!(", of which {gone} are no longer in the journal"),
+        };
+        match behind {
+            0 => format!("holds everything up to record {position}"),
+            _ => format!("holds everything up to record {position}, {behind} behind{gone}"),
+        }
+    }
+}
+
+fn forget(name: &str, config: &Config) -> Result<(), Failure> {
+    let usage = |sentence: String| Err(Failure::new(FailureKind::Usage, sentence));
+    let data = &config.journal.data;
+    let known = known(data);
+    if !known.iter().any(|known| known == name) {
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return usage(format!(
+            "no sink {name} has a place in {}: there is {known}",
+            data.join("sinks").display()
+        ));
+    }
+    if configured(config).contains(name) {
+        return usage(format!(
+            "the sink {name} is configured and would come back: set enabled = false under \
+             [sinks.{name}] first"
+        ));
+    }
+    let archive = data.join("parquet");
+    if name == PARQUET && archive.exists() {
+        return usage(format!(
+            "with the sink parquet the list of its files would go, and files that are not on the \
+             list are removed when it comes back: move {} away first",
+            archive.display()
+        ));
+    }
+    let _lock = Lock::take(data)?;
+    let folder = data.join("sinks").join(name);
+    fs::remove_dir_all(&folder).map_err(|error| {
+        let sentence = format!("cannot remove {}: {error}", folder.display());
+        Failure::new(FailureKind::Storage, sentence)
+    })?;
+    say(&format_args!("the journal keeps nothing for {name} any more"));
+    Ok(())
+}
+
+/// The sinks that a recorder with this configuration would write, and that outlive it.
+fn configured(config: &Config) -> BTreeSet<&'static str> {
+    let archive = config.sinks.parquet.enabled.then_some(PARQUET);
+    let database = config.sinks.postgres.target().map(|_| postgres::NAME);
+    archive.into_iter().chain(database).collect()
+}
+
+/// The sinks that have worked in this folder.
+fn known(data: &Path) -> Vec<String> {
+    let folders = fs::read_dir(data.join("sinks")).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        folders.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Looks into the oldest and the newest segment only.
+fn kept(root: &Path) -> Result<Option<Kept>, Failure> {
+    let segments = files(root).into_iter().flat_map(|folder| files(&folder));
+    let mut segments: Vec<PathBuf> =
+        segments.filter(|path| path.extension().is_some_and(|end| end == "seg")).collect();
+    segments.sort();
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Ok(None) };
+    let look = |path: &Path| {
+        let report = journal::inspect(&System, path);
+        report.map_err(|error| Failure::new(FailureKind::Storage, error))
+    };
+    let (first, last) = (look(first)?, look(last)?);
+    let kept = first.segments.first().zip(last.segments.last()).map(|(first, last)| Kept {
+        journal: last.journal.clone(),
+        oldest: first.first_position,
+        newest: last.last_position,
+    });
+    Ok(kept)
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn archive_position(data: &Path, journal: &str) -> Result<u64, Failure> {
+    let survey = sinks::parquet::survey(&System, data);
+    let survey = survey.map_err(|error| Failure::new(FailureKind::Storage, error))?;
+    Ok(survey.positions.get(journal).copied().unwrap_or_default())
+}
+
+fn database_position(config: &Config, journal: &str) -> Result<u64, Failure> {
+    let address = config.sinks.postgres.target().expect("it is configured");
+    let ca_file = config.sinks.postgres.ca_file.as_ref().or(config.tls.ca_file.as_ref());
+    let trust = Trust::of(ca_file.map(PathBuf::as_path))
+        .map_err(|error| Failure::new(FailureKind::Usage, error))?;
+    let position = with_session(address, &trust.config, async |client| {
+        postgres::position(client, journal).await
+    });
+    position.map_err(|error| migrate::failure(&error))
+}
+
+const PARQUET: &str = "parquet";
+const FORGET: &str = "tapedeck sinks forget";
