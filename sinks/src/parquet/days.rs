@@ -303,13 +303,18 @@ impl Days {
         Ok(())
     }
 
-    /// Whether the folder holds on the disk what the manifest says, and nothing else.
+    /// Whether the folder holds on the disk what the manifest says, and nothing else. Of a day that
+    /// is to be removed some may be gone already.
     fn ready(&self, due: &Due, live: &Path) -> Result<(), SinkError> {
         let doing = if due.drop { "removing" } else { "merging" };
         let refused = |what| Err(failure::stop(format!("{doing} {}", due.folder), what));
         let mut folders = live.ancestors().take_while(|above| *above != self.root);
         if folders.any(sweep::is_link) {
             return refused("it is, or lies below, a symbolic link".to_owned());
+        }
+        if due.drop {
+            let made = self.disk.create_folder(live);
+            made.map_err(|error| failure::io(&*self.disk, "making", live, error))?;
         }
         // What was removed from it at the start is durably so, or might come back in `next/`.
         let listed = self.disk.sync_folder(live).and_then(|()| self.disk.list(live));
@@ -320,7 +325,7 @@ impl Days {
             let strange = strange.path.display();
             return refused(format!("{strange} is not of this sink: move it elsewhere"));
         }
-        if listed.len() < known.len() {
+        if listed.len() < known.len() && !due.drop {
             return refused("files that the manifest names are missing".to_owned());
         }
         Ok(())

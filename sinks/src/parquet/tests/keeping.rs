@@ -211,6 +211,21 @@ fn an_old_day_goes_without_room_to_merge_it() {
 }
 
 #[test]
+fn an_old_day_that_somebody_removed_is_forgotten() {
+    let mut archive = Archive::new(Options { keep_days: Some(1), ..Options::default() });
+    archive.store(6);
+    archive.reach(28);
+    let old = |path: &Path| path.to_str().unwrap().contains("/date=2026-11-23/");
+    let old: Vec<PathBuf> = files(&archive.disk).into_iter().filter(|path| old(path)).collect();
+    assert!(old.len() > 2);
+    old[1..].iter().for_each(|path| archive.disk.remove(path).unwrap());
+    archive.disk.remove_folder(old.last().unwrap().parent().unwrap()).unwrap();
+    archive.pass(28, HOUR);
+    assert!(known(&archive.disk).iter().all(|file| !file.path.contains("/date=2026-11-23/")));
+    assert!(!archive.files().contains_key("2026-11-23"));
+}
+
+#[test]
 fn a_merge_gives_way_when_the_disk_fills() {
     let mut archive = Archive::new(Options::default());
     archive.store(6);
