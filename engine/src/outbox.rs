@@ -195,6 +195,8 @@ impl Outbox {
             }
             self.held_bytes -= draft.bytes();
             let (from, through) = draft.received();
+            // The tape is read by the rows' own time, and they were under way.
+            let from = draft.said_from().map_or(from, |said| said.min(from));
             let shed = self.shed[class as usize].get_or_insert(Shed { from, through, rows: 0 });
             shed.from = shed.from.min(from);
             shed.through = shed.through.max(through);
@@ -270,7 +272,12 @@ const HELD_BYTES_MAX: usize = 8 << 20;
 mod tests {
     use super::*;
     use crate::queue::{Next, queue};
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::TimestampMicrosecondType;
     use schema::tables::{BookChange, IndexTick};
+
+    /// Between what the exchange said and what was read.
+    const UNDER_WAY_US: i64 = 300_000;
 
     fn now(second: u64) -> Now {
         let monotonic = Duration::from_secs(second);
@@ -279,7 +286,7 @@ mod tests {
 
     fn tick(rows: &mut Rows, at: Micros) {
         rows.index_ticks.push(&IndexTick {
-            timestamp: at,
+            timestamp: Micros(at.0 - UNDER_WAY_US),
             received_at: at,
             index_name: "btc_usd",
             price: 1.0,
@@ -361,6 +368,27 @@ mod tests {
             taken.extend(item.into_draft().map(|draft| draft.table().name));
         }
         assert_eq!(taken, ["index_ticks", "data_gaps"]);
+    }
+
+    /// Who reads the tape by the exchange's time must find the gap there.
+    #[test]
+    fn what_is_given_up_is_named_from_the_time_when_it_was_said() {
+        let (inlet, outlet) = queue(1);
+        let mut outbox = Outbox::new(inlet, Origin::default(), Duration::ZERO).holding(1);
+        for second in 1..=3 {
+            tick(&mut outbox.rows, now(second).utc);
+            outbox.flush(now(second));
+        }
+        let mut starts = Vec::new();
+        while let Next::Item(item) = outlet.take(Duration::ZERO) {
+            let gap = item.into_draft().filter(|draft| draft.table().name == DataGap::TABLE.name);
+            let start = |batch: schema::Batch| {
+                let column = batch.columns().column_by_name("start_time").unwrap().clone();
+                column.as_primitive::<TimestampMicrosecondType>().value(0)
+            };
+            starts.extend(gap.map(|draft| start(draft.number(1, 0))));
+        }
+        assert_eq!(starts, [now(2).utc.0 - UNDER_WAY_US]);
     }
 
     /// A process that dies between the two must not have said that the shard is alive again.

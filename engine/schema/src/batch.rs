@@ -125,6 +125,15 @@ impl Draft {
         (Micros(times.value(0)), Micros(times.value(self.rows - 1)))
     }
 
+    /// The earliest of the rows' own instants, where the table has such.
+    #[must_use]
+    pub fn said_from(&self) -> Option<Micros> {
+        let index = self.table.index_of("timestamp")?;
+        let index = if index > Table::SEQUENCE { index - 1 } else { index };
+        let times = self.columns[index].as_primitive_opt::<TimestampMicrosecondType>()?;
+        times.iter().flatten().min().map(Micros)
+    }
+
     /// Gives the draft its place in the journal: record `position`, first row `sequence`.
     #[must_use]
     pub fn number(self, position: u64, sequence: i64) -> Batch {
