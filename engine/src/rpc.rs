@@ -315,6 +315,7 @@ impl<D: Decode> Session for Connection<D> {
     }
 
     fn tick(&mut self, now: Now, rows: &mut Rows) -> Result<(), SessionError> {
+        self.outage.follow(now, rows);
         if self.phase == Phase::Down {
             return Ok(());
         }
@@ -356,8 +357,9 @@ impl<D: Decode> Session for Connection<D> {
         self.subscriptions.reconnect();
     }
 
-    fn outage(&mut self, since: Micros, cause: Cause) {
+    fn outage(&mut self, since: Micros, until: Micros, cause: Cause) {
         self.outage.open(since, cause);
+        self.outage.lasted(until);
         self.subscriptions.touch();
     }
 

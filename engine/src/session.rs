@@ -13,7 +13,7 @@ use schema::tables::Rows;
 use schema::{Micros, Now};
 
 pub use outage::Outage;
-pub(crate) use outage::{Gap, latest, set_us};
+pub(crate) use outage::{Gap, SET_BACK_MIN_US, latest, set_us};
 
 /// One shard's conversation with an exchange, over as many sockets as it takes.
 ///
@@ -45,7 +45,7 @@ pub trait Session {
     /// When [`tick`](Self::tick) is due if nothing arrives before, on the monotonic clock.
     fn deadline(&self) -> Duration;
 
-    /// Lets time pass.
+    /// Lets time pass, with a connection or without.
     ///
     /// # Errors
     /// The connection is dead and must be replaced.
@@ -55,8 +55,9 @@ pub trait Session {
     fn disconnected(&mut self, cause: Cause, now: Now);
 
     /// Nothing has been received since `since`, although it should have been: what the journal
-    /// knows after a restart. The gap closes when the goal is acknowledged.
-    fn outage(&mut self, since: Micros, cause: Cause);
+    /// knows after a restart. It went on until `until` at least, on the clock of that time. The gap
+    /// closes when the goal is acknowledged.
+    fn outage(&mut self, since: Micros, until: Micros, cause: Cause);
 
     /// The process ends: names what is missing, writes a gap that is still open, without an end,
     /// and ends the gaps of refused channels and broken books, which the gap of the restart takes

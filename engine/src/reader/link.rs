@@ -246,6 +246,9 @@ impl Link {
             } else if open.upgraded {
                 open.pump(session, now);
             }
+        } else {
+            // Only the gap goes on: nothing is asked that could have no answer.
+            let _ = session.tick(now, &mut outbox.rows);
         }
         self.tell_facts(now, outbox);
         shut

@@ -30,11 +30,11 @@ pub fn lines(
     let number = |(connection, (shard, swap)): (u32, (Arc<str>, Swap))| {
         let mut settings = Settings::new(Arc::clone(&shard), connections);
         settings.credentials = credentials.cloned();
-        let since = gap_since(recovery, &shard, settings.latency_us_max);
+        let known = gap(recovery, &shard, settings.latency_us_max);
         let mut session = Talk::new(settings, decoder(recovery, &shard));
-        if let Some(since) = since {
+        if let Some((since, until)) = known {
             let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
-            session.outage(since, cause);
+            session.outage(since, until, cause);
         }
         let meters = metrics::Line::new(Arc::clone(&shard));
         let mailbox = Mailbox::default();
@@ -56,15 +56,16 @@ pub fn lines(
 }
 
 /// Since when a shard may have missed data: up to the watermark every received row is kept, less
-/// what was under way; or since the gap that was open when the last process ended.
-fn gap_since(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<Micros> {
+/// what was under way; or since the gap that was open when the last process ended. And when
+/// that process was still there.
+fn gap(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<(Micros, Micros)> {
     let through = recovery.watermark?.through;
     let shards = &recovery.resume.shards;
     if shards.is_empty() {
         return None;
     }
     let read = Micros(through.0.saturating_sub(latency_us));
-    Some(shards.get(shard).map_or(read, |known| known.alive_at.min(read)))
+    Some((shards.get(shard).map_or(read, |known| known.alive_at.min(read)), through))
 }
 
 /// A decoder that knows what was recorded last: what the exchange sends again is not new.

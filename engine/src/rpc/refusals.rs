@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
-use crate::session::{CauseKind, Gap, latest, set_us};
+use crate::session::{CauseKind, Gap, SET_BACK_MIN_US, latest, set_us};
 
 /// The open gaps of refused channels. A row each instrument, so that a reader of one instrument's
 /// tape is not told of another's; the row names the channels.
@@ -99,9 +99,6 @@ pub(super) fn instrument(channel: &str) -> &str {
         None => rest,
     }
 }
-
-/// Less than this is a clock that is kept right.
-const SET_BACK_MIN_US: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

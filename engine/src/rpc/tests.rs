@@ -85,9 +85,10 @@ impl Conversation {
                 self.session.swap(Swap { generation: self.generation, goal });
             }
             "lost" => {
-                let since = Micros(rest.parse::<i64>().unwrap() * 1_000_000);
+                let at = |text: &str| Micros(text.parse::<i64>().unwrap() * 1_000_000);
+                let (since, until) = rest.split_once(' ').unwrap_or((rest, rest));
                 let cause = Cause { kind: CauseKind::Restart, detail: String::new() };
-                self.session.outage(since, cause);
+                self.session.outage(at(since), at(until), cause);
             }
             "finish" => self.session.finish(self.now, &mut self.rows),
             "<" => {
@@ -366,7 +367,7 @@ fn a_restart_is_a_gap_until_the_goal_is_acknowledged() {
 /// Whichever setting of the clock is right: the gap covers what was lost.
 #[test]
 fn a_gap_in_which_the_clock_is_set_is_what_either_setting_tells() {
-    let more = |set: &str, gap: &str| {
+    let more = |set: &str, told: &str, gap: &str| {
         let script = r#"
             < {"id":2,"result":["a","b"]}
             at 105
@@ -374,17 +375,39 @@ fn a_gap_in_which_the_clock_is_set_is_what_either_setting_tells() {
             at 106
             down x
             at 110
+            TOLD
             up
             > 3 public/set_heartbeat {"interval":10}
             > 4 public/subscribe {"channels":["a","b"]}
             < {"id":4,"result":["a","b"]}
             GAP
         "#;
-        format!("{OPENING}{}", script.replace("SET", set).replace("GAP", gap))
+        let script = script.replace("SET", set).replace("TOLD", told).replace("GAP", gap);
+        format!("{OPENING}{script}")
     };
-    check(None, &more("set 0", "gap * 98 110 disconnected"));
-    check(None, &more("set -60", "gap * 38 110 disconnected"));
-    check(None, &more("set 60", "gap * 98 170 disconnected"));
+    check(None, &more("set 0", "", "gap * 98 110 disconnected"));
+    // What the old setting tells is written at once.
+    check(None, &more("set -60", "gap * 98 110 disconnected", "gap * 38 50 disconnected"));
+    check(None, &more("set 60", "", "gap * 98 170 disconnected"));
+}
+
+/// A process that starts with a clock behind its predecessor's names what that one knew to be
+/// missing.
+#[test]
+fn a_restart_behind_its_own_past_is_told_by_either_setting() {
+    let script = r#"
+        lost 170 190
+        at 100
+        gap * 170 190 restart
+        want a
+        up
+        > 1 public/set_heartbeat {"interval":10}
+        > 2 public/subscribe {"channels":["a"]}
+        at 105
+        < {"id":2,"result":["a"]}
+        gap * 80 105 restart
+    "#;
+    check(None, script);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub struct Outage {
 #[derive(Debug)]
 struct Open {
     since: Micros,
+    /// It lasted at least until then, on the clock of an earlier process.
+    until: Option<Micros>,
     /// A moment of the gap: what tells whether the wall clock was set during it.
     seen: Option<Now>,
     cause: Cause,
@@ -51,14 +53,23 @@ impl Outage {
                 open.since = open.since.min(since);
                 open.repeats = open.repeats.saturating_add(1);
             }
-            None => self.open = Some(Open { since, seen: None, cause, repeats: 0 }),
+            None => self.open = Some(Open { since, until: None, seen: None, cause, repeats: 0 }),
+        }
+    }
+
+    /// The open gap lasted at least until then, as an earlier process knew.
+    pub fn lasted(&mut self, until: Micros) {
+        if let Some(open) = &mut self.open {
+            open.until = Some(until);
         }
     }
 
     /// Notes a moment of the gap, the first one counts: call it soon after the gap was opened.
     pub fn seen(&mut self, now: Now) {
         if let Some(open) = &mut self.open {
-            open.seen.get_or_insert(now);
+            // Set back since the earlier process: its clock is the setting that was seen first.
+            let utc = open.until.map_or(now.utc, |until| until.max(now.utc));
+            open.seen.get_or_insert(Now { utc, ..now });
         }
     }
 
@@ -74,8 +85,25 @@ impl Outage {
         }
     }
 
+    /// Notes a moment of an open gap. Where the wall clock was set back, what the old setting tells
+    /// is written at once: a process that dies before the gap ends leaves the rest of it to the
+    /// next one, which knows the new setting alone.
+    pub fn follow(&mut self, now: Now, rows: &mut Rows) {
+        self.seen(now);
+        let Some(open) = &mut self.open else { return };
+        let Some(seen) = open.seen else { return };
+        let set_us = set_us(seen, now);
+        if set_us >= -SET_BACK_MIN_US {
+            return;
+        }
+        open.write(&self.shard, Some(latest(seen, now).max(open.since)), now, rows);
+        open.since = Micros(open.since.0.saturating_add(set_us)).min(now.utc);
+        open.seen = Some(now);
+    }
+
     /// Nobody will see the end of an open gap: writes the row without one.
     pub fn abandon(&mut self, now: Now, rows: &mut Rows) {
+        self.follow(now, rows);
         if let Some(open) = self.open.take() {
             open.write(&self.shard, None, now, rows);
         }
@@ -128,5 +156,49 @@ impl Gap<'_> {
             detail: Some(detail).filter(|detail| !detail.is_empty()),
             created_at: now.utc,
         });
+    }
+}
+
+/// Less than this is a clock that is kept right.
+pub(crate) const SET_BACK_MIN_US: i64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::TimestampMicrosecondType;
+    use schema::Origin;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(second: u64, utc: i64) -> Now {
+        Now { monotonic: Duration::from_secs(second), utc: Micros(utc * 1_000_000) }
+    }
+
+    /// A gap from 100 s on the wall clock that is still open when the process ends 20 s later, and
+    /// the clock shows `utc`: the rows, from and to, s.
+    #[track_caller]
+    fn check(utc: i64, expected: &[(i64, Option<i64>)]) {
+        let (mut outage, mut rows) = (Outage::new("s".into()), Rows::default());
+        outage.open(Micros(100_000_000), Cause::closed(None, ""));
+        outage.follow(at(0, 100), &mut rows);
+        outage.follow(at(10, utc - 10), &mut rows);
+        outage.abandon(at(20, utc), &mut rows);
+        let batch = rows.data_gaps.take(Origin::default()).expect("a row").number(1, 0);
+        let times = |name| {
+            let column = batch.columns().column_by_name(name).expect("a column").clone();
+            let times = column.as_primitive::<TimestampMicrosecondType>().clone();
+            times.iter().map(|at| at.map(|at| at / 1_000_000)).collect::<Vec<_>>()
+        };
+        let starts = times("start_time").into_iter().map(|at| at.expect("it began"));
+        let spans: Vec<_> = std::iter::zip(starts, times("end_time")).collect();
+        assert_eq!(spans, expected);
+    }
+
+    #[test]
+    fn a_gap_in_which_the_clock_is_set_back_is_told_by_either_setting() {
+        check(120, &[(100, None)]);
+        check(150, &[(100, None)]);
+        check(60, &[(100, Some(110)), (40, None)]);
     }
 }
