@@ -7,25 +7,17 @@ use tapedeck_tests::tape::Gap;
 use tapedeck_tests::truth::Truth;
 
 use super::START_US;
+use super::account::Account;
 use super::archive::{Archive, Row, SNAPSHOT};
 use super::record::Record;
 use super::venue::{Mischief, Sent, Venue};
 
-/// What was found, for the sum over all seeds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Verdict {
-    pub(super) owed: u64,
-    pub(super) stored: u64,
-    pub(super) gaps: u64,
-    pub(super) missing: u64,
-}
-
 /// Judges one world; panics where an invariant is broken.
-pub(super) fn judge(record: &Record, venue: &Venue, archive: &Archive) -> Verdict {
+pub(super) fn judge(record: &Record, venue: &Venue, archive: &Archive) -> Account {
     let (trades, chains) = (Trades::new(venue, archive), Chains::new(venue, archive));
     let judge = Judge {
         record,
-        gaps: gaps(archive),
+        gaps: gaps(archive, record),
         removed: removed(venue),
         expired: venue.expired(),
         trades,
@@ -33,9 +25,13 @@ pub(super) fn judge(record: &Record, venue: &Venue, archive: &Archive) -> Verdic
     };
     judge.check_gaps(venue);
     judge.check_stored(venue, archive);
-    let (owed, missing) = judge.check_owed(venue, archive);
+    let (owed, excused) = judge.check_owed(venue, archive);
     let (stored, gaps) = (archive.rows.len() as u64, judge.gaps.len() as u64);
-    Verdict { owed, stored, gaps, missing }
+    let mut seen = record.seen.clone();
+    for gap in &judge.gaps {
+        *seen.entry(format!("a gap: {}", gap.cause)).or_default() += 1;
+    }
+    Account { owed, stored, gaps, excused, seen }
 }
 
 struct Judge<'a> {
@@ -136,19 +132,29 @@ fn removed(venue: &Venue) -> BTreeSet<String> {
 }
 
 /// The gaps, each with the end that its last row gives. A gap that was open when the program ended
-/// goes on in the shard's next restart (docs/gaps.md).
-fn gaps(archive: &Archive) -> Vec<Gap> {
-    let mut gaps: BTreeMap<_, &Gap> = BTreeMap::new();
-    for gap in archive.gaps.values() {
-        gaps.insert((&gap.shard, &gap.instrument, gap.start, &gap.cause), gap);
+/// goes on in the restart of the shard's next life (docs/gaps.md).
+fn gaps(archive: &Archive, record: &Record) -> Vec<Gap> {
+    let mut gaps: BTreeMap<_, (i64, &Gap)> = BTreeMap::new();
+    for (sequence, gap) in &archive.gaps {
+        gaps.insert((&gap.shard, &gap.instrument, gap.start, &gap.cause), (*sequence, gap));
     }
-    let mut gaps: Vec<Gap> = gaps.into_values().cloned().collect();
-    let restarts: Vec<Gap> = gaps.iter().filter(|gap| gap.cause == "restart").cloned().collect();
-    for gap in gaps.iter_mut().filter(|gap| gap.end.is_none()) {
-        let later = restarts.iter().filter(|it| it.shard == gap.shard && it.written > gap.written);
-        gap.end = later.min_by_key(|it| it.written).and_then(|it| it.end);
+    let mut gaps: Vec<(i64, Gap)> = gaps.into_values().map(|(at, gap)| (at, gap.clone())).collect();
+    gaps.sort_by_key(|(sequence, _)| *sequence);
+    let restarts: Vec<(i64, Gap)> =
+        gaps.iter().filter(|(_, gap)| gap.cause == "restart").cloned().collect();
+    for (sequence, gap) in gaps.iter_mut().filter(|(_, gap)| gap.end.is_none()) {
+        let mut later = restarts.iter().filter(|(at, it)| it.shard == gap.shard && at > sequence);
+        // Where the clock was set nobody can tell the lives apart by it.
+        let lives = |it: &Gap| match record.wall.len() {
+            1 => {
+                let died = |at: &u64| (gap.written..it.written).contains(&(START_US + *at as i64));
+                record.deaths.iter().any(died)
+            }
+            _ => it.written != gap.written,
+        };
+        gap.end = later.find(|(_, it)| lives(it)).and_then(|(_, restart)| restart.end);
     }
-    gaps
+    gaps.into_iter().map(|(_, gap)| gap).collect()
 }
 
 impl Judge<'_> {
@@ -272,12 +278,12 @@ impl Judge<'_> {
     }
 
     /// What was owed is stored, or named.
-    fn check_owed(&self, venue: &Venue, archive: &Archive) -> (u64, u64) {
+    fn check_owed(&self, venue: &Venue, archive: &Archive) -> (u64, BTreeMap<String, u64>) {
         // A change counts as stored too where the whole book after it is.
         let plain = |row: &'_ Row| row.key.trim_end_matches(SNAPSHOT).to_owned();
         let stored: BTreeSet<String> = archive.rows.values().map(plain).collect();
         let mut truth = Heard::default();
-        let (mut owed, mut missing) = (0, 0);
+        let (mut owed, mut excused) = (0, BTreeMap::new());
         for sent in &venue.market {
             let Some(spans) = self.record.owed.get(&sent.channel) else {
                 truth.take(sent, |_, _| {});
@@ -289,16 +295,17 @@ impl Judge<'_> {
                 if due {
                     owed += 1;
                     if !stored.contains(key.trim_end_matches(SNAPSHOT)) {
-                        missing += 1;
-                        self.check_named(sent, name, key, venue);
+                        let why = self.named(sent, name, key, venue).to_owned();
+                        *excused.entry(why).or_default() += 1;
                     }
                 }
             });
         }
-        (owed, missing)
+        (owed, excused)
     }
 
-    fn check_named(&self, sent: &Sent, name: &str, key: &str, venue: &Venue) {
+    /// What excuses a row that is not stored.
+    fn named(&self, sent: &Sent, name: &str, key: &str, venue: &Venue) -> &str {
         let universe = &self.record.universe;
         let link = universe.iter().position(|all| all.contains(&sent.channel)).unwrap();
         let (shard, reader) = (&self.record.shards[link], link % usize::from(self.record.readers));
@@ -308,13 +315,21 @@ impl Judge<'_> {
             "option_trades" | "perpetual_trades" => &["overload_all"],
             _ => &["overload_quotes"],
         };
-        let named = self.gaps.iter().any(|gap| {
+        let gap = self.gaps.iter().find(|gap| {
             let table = key.split(' ').next().unwrap();
             let here = gap.shard == **shard && gap.concerns(table, name)
                 || gap.shard == reader && overloads.contains(&&*gap.cause);
             let end = gap.end.unwrap_or(i64::MAX);
             let at = START_US + sent.at as i64;
-            let wall = |by: i64| gap.start <= at + by && at + by <= end;
+            // A broken chain begins with the message before, by that one's own time; by its arrival
+            // where the clock of the program is behind.
+            let start = match &*gap.cause {
+                "book_chain" if self.walls(sent.at, sent.at + AFTER_US).any(|by| by < 0) => {
+                    gap.start - UNDER_WAY_US
+                }
+                _ => gap.start,
+            };
+            let wall = |by: i64| start <= at + by && at + by <= end;
             // These are on the clock of the exchange.
             let traded = gap.cause == "trade_seq" && gap.instrument == name && {
                 gap.start - 1_000 <= at && at <= end + 1_000
@@ -329,14 +344,20 @@ impl Judge<'_> {
             _ => false,
         };
         let unseen = self.removed.contains(key) && !tells;
-        let named = named || unseen || self.record.blind.iter().any(blind);
-        if !named {
-            let near = |it: &&Mischief| it.about == sent.channel && it.at.abs_diff(sent.at) < NEAR;
-            let near: Vec<&Mischief> = venue.mischief.iter().filter(near).collect();
-            let at = sent.at as f64 / 1e6;
-            let gaps = &self.gaps;
-            panic!("lost on {shard} at {at:.6} s and in no gap: {key}\n{near:#?}\n{gaps:#?}");
+        if let Some(gap) = gap {
+            return &gap.cause;
         }
+        if unseen {
+            return "the exchange kept it back, and no client can tell";
+        }
+        if self.record.blind.iter().any(blind) {
+            return "nothing has survived that could tell the time";
+        }
+        let near = |it: &&Mischief| it.about == sent.channel && it.at.abs_diff(sent.at) < NEAR;
+        let near: Vec<&Mischief> = venue.mischief.iter().filter(near).collect();
+        let at = sent.at as f64 / 1e6;
+        let gaps = &self.gaps;
+        panic!("lost on {shard} at {at:.6} s and in no gap: {key}\n{near:#?}\n{gaps:#?}");
     }
 }
 
@@ -388,6 +409,8 @@ fn said(frames: &[Sent]) -> Vec<String> {
 const BEFORE_US: u64 = 12_000_000;
 /// A hole in the trades is named within this, if the program lives so long.
 const TOLD_US: u64 = 6_000_000;
+/// How long a message may have been under way.
+const UNDER_WAY_US: i64 = 2_000_000;
 /// What the exchange did so shortly before or after is shown beside a loss.
 const NEAR: u64 = 3_000_000;
 /// A fault is noticed, and everything acknowledged again, within this.

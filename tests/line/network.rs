@@ -143,9 +143,11 @@ impl Network {
             let stalled = road.stalled_until > now;
             let bytes: usize = road.segments.iter().map(|(_, segment)| segment.bytes.len()).sum();
             let keep = if stalled { 0 } else { self.random.below(bytes + 1) };
+            // An end that is under way already comes all the same.
+            let ends = road.segments.back().is_some_and(|(_, segment)| segment.last);
             road.cut(keep);
             road.stalled_until = 0;
-            if told && !road.dead {
+            if told || ends {
                 let at = road.newest_us.max(now);
                 road.segments.push_back((at, Segment { bytes: Vec::new(), last: true }));
             }

@@ -51,8 +51,8 @@ impl Frame {
                 bytes_max: random.pick(&[1 << 20, 24 << 20]),
                 ..sinks::parquet::Options::default()
             },
-            queue_bytes_max: random.pick(&[3 << 20, 32 << 20]),
-            held_bytes_max: random.pick(&[300_000, 8 << 20]),
+            queue_bytes_max: random.pick(&[TIGHT_BYTES, 3 << 20, 32 << 20]),
+            held_bytes_max: random.pick(&[200_000, 8 << 20]),
             batch_age_max: Duration::from_millis(random.pick(&[100, 1_000])),
             readers: random.pick(&[1, 2]),
         }
@@ -225,3 +225,5 @@ fn since_start(at: Micros) -> f64 {
 
 /// How often the sink looks for something new.
 const FOLLOWING: Duration = Duration::from_millis(100);
+/// A queue that a burst may overflow.
+pub(super) const TIGHT_BYTES: usize = 1 << 20;

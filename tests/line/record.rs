@@ -30,6 +30,8 @@ pub(super) struct Record {
     /// When the program last made something durable.
     pub(super) synced_at: u64,
     pub(super) ended_at: u64,
+    /// What happened how often, by name.
+    pub(super) seen: BTreeMap<String, u64>,
     trace: Vec<String>,
     now: u64,
 }
@@ -42,7 +44,7 @@ impl Record {
         readers: u16,
         weather: &Weather,
     ) -> Self {
-        Self {
+        let mut record = Self {
             seed,
             shards,
             universe: universe.to_vec(),
@@ -54,9 +56,23 @@ impl Record {
             deaths: Vec::new(),
             synced_at: 0,
             ended_at: 0,
+            seen: BTreeMap::new(),
             trace: vec![format!("{weather:?}")],
             now: 0,
+        };
+        for it in &weather.ordered {
+            if let Some(causes) = it.causes() {
+                record.saw(&it.name());
+                let (from, until) = (it.from, it.until);
+                record.incidents.push(Incident { causes, ends: false, from, until, link: None });
+            }
         }
+        record
+    }
+
+    /// Counts something that happened.
+    pub(super) fn saw(&mut self, what: &str) {
+        *self.seen.entry(what.to_owned()).or_default() += 1;
     }
 
     pub(super) fn note(&mut self, now: u64, what: &str) {
@@ -69,6 +85,13 @@ impl Record {
         let incident = Incident { causes, ends, from, until, link };
         self.note(from, &format!("{fault:?} {link:?} until {:.6}", until as f64 / 1e6));
         self.incidents.push(incident);
+    }
+
+    /// The queue is so small that what a subscription brings may overflow it.
+    pub(super) fn tight(&mut self) {
+        let causes = &["overload_depth", "overload_quotes", "overload_all"];
+        let (from, until) = (0, u64::MAX / 4);
+        self.incidents.push(Incident { causes, ends: false, from, until, link: None });
     }
 
     /// The exchange has done something wrong.
@@ -90,8 +113,10 @@ impl Record {
     /// The program is up again; whether its journal knew what had been recorded.
     pub(super) fn started(&mut self, now: u64, words: &str, resumed: bool) {
         self.note(now, words);
-        // What the journal knows is older than the last sync by less than this.
-        let since = self.synced_at.saturating_sub(BLIND_US);
+        // What the journal knows is older than the last sync by less than this; and a connection
+        // that had fallen silent, which nobody noticed before the end, is not in it at all.
+        let died = self.deaths.last().copied().unwrap_or(0);
+        let since = self.synced_at.min(died.saturating_sub(NOTICED_US)).saturating_sub(BLIND_US);
         let back = |pair: &[(u64, i64)]| pair[1].1 < pair[0].1 && pair[1].0 >= since;
         if self.wall.windows(2).any(back) {
             self.blind.push((since, now + BLIND_US));
@@ -146,3 +171,5 @@ impl Drop for Record {
 const BLIND_US: u64 = 6_000_000;
 /// What a power cut may take of a tape's very beginning.
 const YOUNG_US: u64 = 8_000_000;
+/// A connection that has fallen silent is noticed within this.
+const NOTICED_US: u64 = 26_000_000;

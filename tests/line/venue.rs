@@ -44,6 +44,12 @@ pub(super) struct Venue {
     pub(super) sent: Vec<Sent>,
     /// What the exchange did wrong on purpose.
     pub(super) mischief: Vec<Mischief>,
+    /// The sockets that seats were given to, for good.
+    seats: BTreeMap<u64, u64>,
+    /// What was asked for in subscribe calls that are not answered, by seat and id.
+    asked: BTreeMap<(u64, u64), Vec<String>>,
+    /// What the exchange does by itself, how often.
+    seen: BTreeMap<&'static str, u64>,
 }
 
 /// Something that the exchange did wrong on purpose.
@@ -52,6 +58,8 @@ pub(super) struct Mischief {
     /// µs since the simulation began.
     pub(super) at: u64,
     pub(super) fault: String,
+    /// Where its entry begins in the faults file.
+    pub(super) rule: usize,
     /// The socket that it happened to.
     pub(super) socket: Option<u64>,
     /// A channel, or a method.
@@ -90,7 +98,8 @@ impl Venue {
         let observer = floor.open(moment(0)).unwrap();
         let (peers, observed) = (BTreeMap::new(), BTreeSet::new());
         let (market, sent, mischief) = (Vec::new(), Vec::new(), Vec::new());
-        Self { floor, peers, observer, observed, market, sent, mischief }
+        let (seats, asked, seen) = Default::default();
+        Self { floor, peers, observer, observed, market, sent, mischief, seats, asked, seen }
     }
 
     /// Instruments that are open, in the order of listing.
@@ -115,6 +124,30 @@ impl Venue {
             let request = json!({"id": 1, "method": "public/subscribe", "params": params});
             self.floor.receive(self.observer, &request.to_string(), moment(now));
             self.look(now);
+        }
+    }
+
+    /// Counts what the exchange did by itself.
+    pub(super) fn count(&self, seen: &mut BTreeMap<String, u64>) {
+        let listed = self.floor.oracle().unwrap().instruments();
+        let new = listed.iter().filter(|it| it.created_ms * 1_000 > START_US).count() as u64;
+        let bursts = self.market.iter().filter(|sent| {
+            sent.channel.starts_with("trades.") && sent.text.matches("\"trade_seq\"").count() > 100
+        });
+        let mut quiet = BTreeMap::new();
+        let silent = self.market.iter().filter(|sent| sent.channel.starts_with("ticker."));
+        let silent = silent.filter(|sent| {
+            quiet.insert(&sent.channel, sent.at).is_some_and(|before| sent.at - before > MINUTE_US)
+        });
+        let counted = [
+            (NATURE[2], self.expired().len() as u64),
+            (NATURE[3], new),
+            (NATURE[4], bursts.count() as u64),
+            (NATURE[5], silent.count() as u64),
+        ];
+        let all = self.seen.iter().map(|(what, times)| (*what, *times)).chain(counted);
+        for (what, times) in all.filter(|(_, times)| *times > 0) {
+            *seen.entry(what.to_owned()).or_default() += times;
         }
     }
 
@@ -145,6 +178,7 @@ impl Venue {
                 let pipe = Pipe { incoming: std::mem::take(head), outgoing: Vec::new() };
                 match self.floor.open(moment(now)) {
                     Ok(seat) => {
+                        self.seats.insert(seat, number);
                         let socket = tungstenite::accept(pipe).expect("our handshake is sound");
                         *peer = Peer { seat, stage: Stage::Open(Box::new(socket)) };
                     }
@@ -180,7 +214,13 @@ impl Venue {
                 return Out::default();
             };
             match socket.read() {
-                Ok(Message::Text(text)) => self.floor.receive(*seat, text.as_str(), moment(now)),
+                Ok(Message::Text(text)) => {
+                    let seat = *seat;
+                    self.floor.receive(seat, text.as_str(), moment(now));
+                    if let Some((id, channels)) = asked(text.as_str()) {
+                        self.asked.insert((seat, id), channels);
+                    }
+                }
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Closed by either side, or nonsense: the exchange hangs up.
@@ -208,12 +248,18 @@ impl Venue {
             let (pieces, _) = frame.pieces();
             pieces.iter().for_each(|piece| socket.get_mut().outgoing.extend_from_slice(piece));
             let Frame { channel, text, .. } = frame;
-            if let Some(channel) = channel {
-                self.sent.push(Sent { at: now, channel: channel.to_string(), text });
+            match channel {
+                Some(channel) => {
+                    self.sent.push(Sent { at: now, channel: channel.to_string(), text });
+                }
+                None => answered(&mut self.asked, &mut self.seen, *seat, &text),
             }
         }
         let last = taken.ending.is_some();
         if let Some(Farewell { code: Some(code), reason }) = taken.ending {
+            if let Some(what) = FAREWELLS.iter().find(|what| what.ends_with(&reason)) {
+                *self.seen.entry(what).or_default() += 1;
+            }
             let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
             let _ = socket.close(Some(frame));
         }
@@ -233,14 +279,47 @@ impl Venue {
             }
         }
         for line in self.floor.truth() {
-            let Line::Fault(truth::Fault { fault, at, connection, about, text, .. }) = line else {
+            let Line::Fault(truth::Fault { fault, rule, at, connection, about, text }) = line
+            else {
                 continue;
             };
-            let seated = |(_, peer): &(&u64, &Peer)| peer.seat == connection;
-            let socket = self.peers.iter().find(seated).map(|(number, _)| *number);
+            let socket = self.seats.get(&connection).copied();
             let at = u64::try_from(at - START_US).unwrap();
-            self.mischief.push(Mischief { at, fault, socket, about, text });
+            self.mischief.push(Mischief { at, fault, rule, socket, about, text });
         }
+    }
+}
+
+/// The id and the channels of a subscribe call.
+fn asked(text: &str) -> Option<(u64, Vec<String>)> {
+    let call: serde_json::Value = serde_json::from_str(text).ok()?;
+    let wanted = call["method"] == "public/subscribe";
+    let channels = call["params"]["channels"].as_array().filter(|_| wanted)?;
+    let names = channels.iter().filter_map(|it| it.as_str()).map(str::to_owned);
+    Some((call["id"].as_u64()?, names.collect()))
+}
+
+/// Counts how a subscribe call was acknowledged.
+fn answered(
+    asked: &mut BTreeMap<(u64, u64), Vec<String>>,
+    seen: &mut BTreeMap<&'static str, u64>,
+    seat: u64,
+    text: &str,
+) {
+    let Ok(reply) = serde_json::from_str::<serde_json::Value>(text) else { return };
+    let Some(id) = reply["id"].as_u64() else { return };
+    let (Some(mut wanted), Some(got)) = (asked.remove(&(seat, id)), reply["result"].as_array())
+    else {
+        return;
+    };
+    let names: BTreeSet<&str> = got.iter().filter_map(|it| it.as_str()).collect();
+    let all = wanted.len();
+    wanted.retain(|name| names.contains(&**name));
+    if wanted.len() < all {
+        *seen.entry(NATURE[0]).or_default() += 1;
+    }
+    if !wanted.iter().eq(got.iter().filter_map(|it| it.as_str())) {
+        *seen.entry(NATURE[1]).or_default() += 1;
     }
 }
 
@@ -271,3 +350,18 @@ impl Write for Pipe {
         Ok(())
     }
 }
+
+/// What the exchange does without being told to.
+pub(super) const NATURE: [&str; 8] = [
+    "an acknowledgement leaves channels out",
+    "an acknowledgement is in another order",
+    "an option expires",
+    "an option is listed",
+    "more than 100 trades in a frame",
+    "an option is silent for a minute",
+    FAREWELLS[0],
+    FAREWELLS[1],
+];
+/// How it hangs up by itself.
+const FAREWELLS: [&str; 2] = ["it hangs up: heartbeat close", "it hangs up: too_many_requests"];
+const MINUTE_US: u64 = 60_000_000;

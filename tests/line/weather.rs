@@ -60,14 +60,44 @@ pub(super) struct Weather {
     pub(super) faults: Vec<Fault>,
     /// What the exchange does wrong by itself, as its faults file says it.
     pub(super) rules: String,
+    /// The entries of that file.
+    pub(super) ordered: Vec<Ordered>,
     /// How long it lasts, µs.
     pub(super) until: u64,
     /// From one fault to the next, µs at most.
     pub(super) pause_us: u64,
 }
 
+/// An entry of the exchange's faults file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ordered {
+    /// Where it begins.
+    pub(super) line: usize,
+    pub(super) what: &'static str,
+    /// Its window, µs.
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
+impl Ordered {
+    /// In one line.
+    pub(super) fn name(&self) -> String {
+        named(self.what)
+    }
+
+    /// What may follow it as a whole: of other faults each is told.
+    pub(super) fn causes(&self) -> Option<&'static [&'static str]> {
+        match self.what {
+            SILENCE => Some(&["silent_data"]),
+            MAINTENANCE => Some(&["silent", "disconnected", "subscription_refused"]),
+            LOCKED => Some(&[]),
+            _ => None,
+        }
+    }
+}
+
 impl Fault {
-    const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Reset,
         Self::ForProgram,
         Self::ForExchange,
@@ -131,7 +161,7 @@ impl Fault {
 }
 
 /// The exchange's own faults, each as its file spells it: what, and how often.
-const RULES: [(&str, &[f64]); 24] = [
+const RULES: [(&str, &[f64]); 27] = [
     ("do = \"drop\"\nchannel = \"*\"", &[0.002, 0.05]),
     ("do = \"drop\"\nreply = \"public/*\"", &[0.1, 0.5]),
     ("do = \"delay\"\nby = 0.9", &[0.01, 0.3]),
@@ -156,47 +186,87 @@ const RULES: [(&str, &[f64]); 24] = [
     ("do = \"stall\"\nlength = 8", &[0.02]),
     ("do = \"stall\"\nlength = 40", &[0.02]),
     ("do = \"refuse\"\nstatus = 503", &[0.5]),
+    ("do = \"refuse\"", &[0.5]),
+    (LOCKED, &[]),
+    (MAINTENANCE, &[]),
 ];
+const LOCKED: &str = "do = \"locked\"\nindex = \"btc_usd\"";
+const MAINTENANCE: &str = "do = \"maintenance\"";
+/// The connection lives, and no ticker comes.
+const SILENCE: &str = "do = \"drop\"\nchannel = \"ticker.*\"";
+
+/// The names of all that the exchange may be told to do wrong.
+pub(super) fn rules() -> impl Iterator<Item = String> {
+    RULES.iter().map(|(what, _)| *what).chain([SILENCE]).map(named)
+}
+
+fn named(what: &str) -> String {
+    what.replace('\n', ", ")
+}
 
 impl Weather {
     /// Calm, one kind of trouble, a few, or everything.
     pub(super) fn of(random: &mut Random) -> Self {
         let (mut faults, mut rules) = (Vec::new(), Vec::new());
-        match random.below(10) {
-            0 => {}
-            1 | 2 => faults.push(random.pick(&Fault::ALL)),
-            3 | 4 => rules.push(random.pick(&RULES)),
-            5 | 6 => {
+        let mut until = 20 + random.below(70);
+        match random.below(21) {
+            0 | 1 => {}
+            2..=5 => faults.push(random.pick(&Fault::ALL)),
+            6..=9 => rules.push(random.pick(&RULES)),
+            10..=13 => {
                 faults.extend((0..3).map(|_| random.pick(&Fault::ALL)));
                 rules.extend((0..3).map(|_| random.pick(&RULES)));
             }
-            7 => faults.extend(Fault::ALL),
-            8 => rules.extend(RULES),
+            14 | 15 => faults.extend(Fault::ALL),
+            16 | 17 => rules.extend(RULES),
+            18 => {
+                rules.push((SILENCE, &[1.0]));
+                until = 2 * SILENT_S;
+            }
             _ => {
                 faults.extend(Fault::ALL);
                 rules.extend(RULES);
             }
         }
-        let until = (20 + random.below(70) as u64) * 1_000_000;
         let pause_us = random.pick(&[4_000_000, 15_000_000, 40_000_000]);
-        let rules = rules.into_iter().map(|(what, chances)| rule(what, chances, until, random));
-        Self { rules: rules.collect(), faults, until, pause_us }
+        let (mut text, mut ordered) = (String::new(), Vec::new());
+        for (what, chances) in rules {
+            let line = text.lines().count() + 1;
+            let (from, to) = window(what, until, random);
+            text += &rule(what, chances, (from, to), random);
+            let second = |at: usize| at as u64 * 1_000_000;
+            ordered.push(Ordered { line, what, from: second(from), until: second(to) });
+        }
+        Self { rules: text, ordered, faults, until: until as u64 * 1_000_000, pause_us }
+    }
+
+    /// Which entry of the exchange's file begins in that line.
+    pub(super) fn ordered(&self, line: usize) -> &Ordered {
+        self.ordered.iter().find(|it| it.line == line).expect("an entry begins there")
     }
 }
 
-/// One entry of the exchange's faults file, in a window that ends with the weather. The observer,
-/// its first guest, is spared.
-fn rule(what: &str, chances: &[f64], until: u64, random: &mut Random) -> String {
-    let seconds = until as usize / 1_000_000;
-    let from = 2 + random.below(seconds / 2);
-    let to = (from + 1 + random.below(seconds)).min(seconds);
-    let chance = random.pick(chances);
-    let guests: Vec<String> = (2..400).map(|guest| guest.to_string()).collect();
-    let whom = match what.contains("refuse") {
-        true => String::new(),
-        false => format!("connection = [{}]\n", guests.join(", ")),
-    };
-    format!("[[fault]]\n{what}\nprobability = {chance}\nfrom = {from}\nto = {to}\n{whom}")
+/// From when to when, s: it ends with the weather.
+fn window(what: &str, until: usize, random: &mut Random) -> (usize, usize) {
+    if what == SILENCE {
+        let from = 10 + random.below(20);
+        return (from, from + SILENT_S + random.below(40));
+    }
+    let from = 2 + random.below(until / 2);
+    (from, (from + 1 + random.below(until)).min(until))
+}
+
+/// One entry of the exchange's faults file. The observer, its first guest, is spared.
+fn rule(what: &str, chances: &[f64], (from, to): (usize, usize), random: &mut Random) -> String {
+    let mut text = format!("[[fault]]\n{what}\nfrom = {from}\nto = {to}\n");
+    if !chances.is_empty() {
+        text += &format!("probability = {}\n", random.pick(chances));
+        if !what.contains("refuse") {
+            let guests: Vec<String> = (2..400).map(|guest| guest.to_string()).collect();
+            text += &format!("connection = [{}]\n", guests.join(", "));
+        }
+    }
+    text
 }
 
 /// What may follow a fault of the exchange: causes of gaps, and whether the program may give up.
@@ -219,3 +289,6 @@ pub(super) fn follows(fault: &str, about: &str, text: &str) -> (&'static [&'stat
         other => panic!("{other} is no fault that was ordered"),
     }
 }
+
+/// Longer than a recorder waits for tickers.
+const SILENT_S: usize = 305;

@@ -1,11 +1,11 @@
 //! Everything that happens, in the order of virtual time: one thread, no sleep, all of it drawn
 //! from the seed.
 
+mod sockets;
 mod strikes;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +14,16 @@ use journal::disk::Simulated;
 use lifecycle::{ChannelSet, Group, Plan, Swap};
 use schema::Micros;
 use tapedeck::clock::Clock;
-use tapedeck::reader::{self, Ending};
+use tapedeck::reader;
 use tapedeck::session::Session;
 
 use super::START_US;
-use super::network::{Loss, Network, Segment, Way};
-use super::program::{Frame, Program};
+use super::network::{Network, Way};
+use super::program::{Frame, Program, TIGHT_BYTES};
 use super::record::Record;
-use super::venue::{Out, Venue};
+use super::venue::Venue;
 use super::weather::{Fault, Weather};
+use sockets::Call;
 use tapedeck_tests::random::Random;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,16 +40,6 @@ enum Event {
     Fault,
     /// The disk has room again.
     Room,
-}
-
-/// How an attempt to connect ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Call {
-    Taken,
-    /// Connected, but nothing ever comes.
-    Mute,
-    Refused,
-    TimedOut,
 }
 
 /// The world of one seed.
@@ -82,6 +73,8 @@ pub(super) struct World {
     /// The weather is over, and so is what it had begun.
     calm: bool,
     record: Record,
+    /// How much of the exchange's mischief is written down.
+    noticed: usize,
 }
 
 impl World {
@@ -98,7 +91,10 @@ impl World {
         goals.iter().for_each(|goal| venue.observe(goal.iter(), 0));
         let frame = Frame::new(plan, &mut random);
         let links = goals.len();
-        let record = Record::new(seed, shards, &goals, frame.readers, &weather);
+        let mut record = Record::new(seed, shards, &goals, frame.readers, &weather);
+        if frame.queue_bytes_max <= TIGHT_BYTES {
+            record.tight();
+        }
         let clock = Clock::simulated(Micros(START_US));
         let disk = Simulated::new(random.next());
         let network = Network::new(random.next());
@@ -126,6 +122,7 @@ impl World {
             failing: false,
             calm: false,
             record,
+            noticed: 0,
         };
         world.after(0, Event::Start);
         world.after(4_000_000, Event::Fault);
@@ -141,6 +138,7 @@ impl World {
             let arrival = self.network.due().unwrap_or(u64::MAX);
             let next = event.min(arrival).min(self.venue.due());
             self.pass(next);
+            self.notice();
             if let Some((socket, way, segment)) = self.network.arrive(self.now) {
                 self.arrived(socket, way, &segment);
             } else if self.venue.due() <= self.now {
@@ -165,11 +163,19 @@ impl World {
         self.record.deaths.push(self.now);
         let (journal, sink) = program.end(&self.clock).expect("nothing is wrong any more");
         assert_eq!(journal, sink, "the sink has everything");
-        for mischief in &self.venue.mischief {
-            let link = mischief.socket.map(|socket| self.sockets_made[socket as usize - 1]);
-            self.record.mischief(mischief, link);
-        }
+        self.notice();
+        self.venue.count(&mut self.record.seen);
         (self.record, self.venue, self.disk)
+    }
+
+    /// Writes down what the exchange has done wrong.
+    fn notice(&mut self) {
+        while let Some(mischief) = self.venue.mischief.get(self.noticed) {
+            let link = mischief.socket.map(|socket| self.sockets_made[socket as usize - 1]);
+            self.record.saw(&self.weather.ordered(mischief.rule).name());
+            self.record.mischief(mischief, link);
+            self.noticed += 1;
+        }
     }
 
     /// The exchange falls silent, and what was under way arrives: all of it is owed.
@@ -288,7 +294,10 @@ impl World {
         } else {
             match program.append() {
                 Ok(None) => {}
-                Ok(Some(wait)) => pause = wait.as_micros() as u64,
+                Ok(Some(wait)) => {
+                    self.record.saw(MISHAPS[FULL]);
+                    pause = wait.as_micros() as u64;
+                }
                 Err(sentence) => return self.failed(&sentence),
             }
         }
@@ -318,6 +327,7 @@ impl World {
     /// The program has ended itself, and is started again.
     fn failed(&mut self, sentence: &str) {
         self.record.failed(self.now, sentence);
+        self.record.saw(MISHAPS[ENDED]);
         self.program = None;
         if std::mem::take(&mut self.failing) {
             self.disk = self.disk.cut();
@@ -339,124 +349,6 @@ impl World {
             }
         }
         self.sockets = vec![None; self.goals.len()];
-    }
-
-    fn dial(&mut self, link: usize) {
-        let Some(program) = &mut self.program else { return };
-        program.links[link].connecting();
-        let (call, pause) = if self.refused_until > self.now {
-            (Call::Refused, 30_000)
-        } else if self.black_until > self.now {
-            match self.random.below(2) {
-                0 => (Call::TimedOut, 10_000_000),
-                _ => (Call::Mute, 30_000),
-            }
-        } else {
-            (Call::Taken, 30_000)
-        };
-        self.after(pause, Event::Dialled(self.life, link, call));
-    }
-
-    fn dialled(&mut self, link: usize, call: Call) {
-        let Some(program) = &mut self.program else { return };
-        let error = match call {
-            Call::Refused => Some(io::ErrorKind::ConnectionRefused),
-            Call::TimedOut => Some(io::ErrorKind::TimedOut),
-            Call::Taken | Call::Mute => None,
-        };
-        if let Some(kind) = error {
-            return self.lost(link, Ending::broken(&io::Error::from(kind)));
-        }
-        self.sockets_made.push(link);
-        let socket = self.sockets_made.len() as u64;
-        self.network.connect(socket);
-        if call == Call::Mute {
-            self.network.lose(socket, Loss::ForProgram, self.now);
-        }
-        program.links[link].connected(self.clock.now()).expect("the endpoint is sound");
-        self.sockets[link] = Some(socket);
-        self.flush(link);
-    }
-
-    /// Sends what a link has to say.
-    fn flush(&mut self, link: usize) {
-        let (Some(program), Some(socket)) = (&mut self.program, self.sockets[link]) else { return };
-        let bytes = program.links[link].take_output();
-        if !bytes.is_empty() {
-            self.network.send(socket, Way::Up, bytes, false, self.now);
-        }
-    }
-
-    fn send(&mut self, socket: u64, out: Out) {
-        if !out.bytes.is_empty() || out.last {
-            self.network.send(socket, Way::Down, out.bytes, out.last, self.now);
-        }
-    }
-
-    fn arrived(&mut self, socket: u64, way: Way, segment: &Segment) {
-        match way {
-            Way::Up => {
-                if !segment.bytes.is_empty() {
-                    let out = self.venue.receive(socket, &segment.bytes, self.now);
-                    self.send(socket, out);
-                }
-                if segment.last {
-                    self.venue.hang_up(socket, self.now);
-                }
-            }
-            Way::Down => {
-                let owner = self.sockets.iter().position(|it| *it == Some(socket));
-                if let Some(link) = owner {
-                    self.received(link, &segment.bytes, segment.last);
-                    self.watch(link);
-                }
-            }
-        }
-    }
-
-    /// A link reads.
-    fn received(&mut self, link: usize, mut bytes: &[u8], last: bool) {
-        let now = self.clock.now();
-        while !bytes.is_empty() || last {
-            let Some(program) = &mut self.program else { return };
-            let (line, outbox) = program.link(link);
-            let Some(mut input) = line.take_input() else { return };
-            let room = (input.capacity() - input.len()).min(bytes.len());
-            let (read, rest) = bytes.split_at(room);
-            input.extend_from_slice(read);
-            let ended = line.received(input, room, now, outbox);
-            self.flush(link);
-            if let Err(ending) = ended {
-                return self.lost(link, ending);
-            }
-            bytes = rest;
-        }
-    }
-
-    fn lost(&mut self, link: usize, ending: Ending) {
-        let Some(program) = &mut self.program else { return };
-        let shown = format!("{} lost: {ending:?}", self.record.shards[link]);
-        self.record.note(self.now, &shown);
-        let lost = program.links[link].lost(ending, self.clock.now());
-        if let Some(socket) = self.sockets[link].take() {
-            self.network.send(socket, Way::Up, Vec::new(), true, self.now);
-        }
-        match lost.hopeless {
-            Some(failure) => self.failed(&failure.to_string()),
-            None => self.after(lost.pause.as_micros() as u64, Event::Dial(self.life, link)),
-        }
-    }
-
-    /// Sees what a link has got acknowledged.
-    fn watch(&mut self, link: usize) {
-        let Some(program) = &self.program else { return };
-        let session = program.links[link].session();
-        if self.changes[link] != session.changes() {
-            self.changes[link] = session.changes();
-            let wanted = |channel: &&str| self.goals[link].contains(channel);
-            let channels = session.acknowledged().iter().filter(wanted);
-            self.record.acknowledged(self.now, channels);
-        }
     }
 }
 
@@ -487,6 +379,17 @@ fn plan(instruments: &[String], random: &mut Random) -> Plan {
     Plan::first(&groups).unwrap()
 }
 
+/// What is seen of the program: the first ones are what [`Call`]s come to, in their order.
+pub(super) const MISHAPS: [&str; 6] = [
+    "a dial is answered",
+    "a dial meets silence",
+    "a dial is refused",
+    "a dial times out",
+    "the disk is found full",
+    "the program ends itself",
+];
+const FULL: usize = 4;
+const ENDED: usize = 5;
 /// How long everything must be well before the end.
 const WELL_US: u64 = 6_000_000;
 /// After the weather, by when everything must be well.

@@ -9,6 +9,11 @@ use crate::line::weather::Fault;
 impl World {
     pub(super) fn fault(&mut self) {
         if self.now > self.weather.until {
+            // The exchange may hold back what it began to hold back before.
+            let held = self.weather.until + HELD_US;
+            if self.weather.rules.contains("stall") && self.now < held {
+                return self.after(held - self.now, Event::Fault);
+            }
             self.disk.calm();
             (self.refused_until, self.black_until, self.slow_until) = (0, 0, 0);
             self.calm = true;
@@ -63,6 +68,7 @@ impl World {
             }
         };
         if let Some((until, link)) = struck {
+            self.record.saw(&format!("{fault:?}"));
             self.record.incident(fault, now, until, link);
         }
     }
@@ -155,5 +161,7 @@ impl World {
     }
 }
 
+/// How long the exchange's longest stall is, and a bit.
+const HELD_US: u64 = 42_000_000;
 /// By when a failure that was ordered from the disk has happened.
 const STRUCK_US: u64 = 10_000_000;

@@ -1,0 +1,141 @@
+//! The program's ends of its connections: dialling, reading, writing, losing.
+
+use std::io;
+
+use tapedeck::reader::Ending;
+use tapedeck::session::Session;
+
+use super::{Event, MISHAPS, World};
+use crate::line::network::{Loss, Segment, Way};
+use crate::line::venue::Out;
+
+/// How an attempt to connect ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Call {
+    Taken,
+    /// Connected, but nothing ever comes.
+    Mute,
+    Refused,
+    TimedOut,
+}
+
+impl World {
+    pub(super) fn dial(&mut self, link: usize) {
+        let Some(program) = &mut self.program else { return };
+        program.links[link].connecting();
+        let (call, pause) = if self.refused_until > self.now {
+            (Call::Refused, 30_000)
+        } else if self.black_until > self.now {
+            match self.random.below(2) {
+                0 => (Call::TimedOut, 10_000_000),
+                _ => (Call::Mute, 30_000),
+            }
+        } else {
+            (Call::Taken, 30_000)
+        };
+        self.record.saw(MISHAPS[call as usize]);
+        self.after(pause, Event::Dialled(self.life, link, call));
+    }
+
+    pub(super) fn dialled(&mut self, link: usize, call: Call) {
+        let Some(program) = &mut self.program else { return };
+        let error = match call {
+            Call::Refused => Some(io::ErrorKind::ConnectionRefused),
+            Call::TimedOut => Some(io::ErrorKind::TimedOut),
+            Call::Taken | Call::Mute => None,
+        };
+        if let Some(kind) = error {
+            return self.lost(link, Ending::broken(&io::Error::from(kind)));
+        }
+        self.sockets_made.push(link);
+        let socket = self.sockets_made.len() as u64;
+        self.network.connect(socket);
+        if call == Call::Mute {
+            self.network.lose(socket, Loss::ForProgram, self.now);
+        }
+        program.links[link].connected(self.clock.now()).expect("the endpoint is sound");
+        self.sockets[link] = Some(socket);
+        self.flush(link);
+    }
+
+    /// Sends what a link has to say.
+    pub(super) fn flush(&mut self, link: usize) {
+        let (Some(program), Some(socket)) = (&mut self.program, self.sockets[link]) else { return };
+        let bytes = program.links[link].take_output();
+        if !bytes.is_empty() {
+            self.network.send(socket, Way::Up, bytes, false, self.now);
+        }
+    }
+
+    pub(super) fn send(&mut self, socket: u64, out: Out) {
+        if !out.bytes.is_empty() || out.last {
+            self.network.send(socket, Way::Down, out.bytes, out.last, self.now);
+        }
+    }
+
+    pub(super) fn arrived(&mut self, socket: u64, way: Way, segment: &Segment) {
+        match way {
+            Way::Up => {
+                if !segment.bytes.is_empty() {
+                    let out = self.venue.receive(socket, &segment.bytes, self.now);
+                    self.send(socket, out);
+                }
+                if segment.last {
+                    self.venue.hang_up(socket, self.now);
+                }
+            }
+            Way::Down => {
+                let owner = self.sockets.iter().position(|it| *it == Some(socket));
+                if let Some(link) = owner {
+                    self.received(link, &segment.bytes, segment.last);
+                    self.watch(link);
+                }
+            }
+        }
+    }
+
+    /// A link reads.
+    pub(super) fn received(&mut self, link: usize, mut bytes: &[u8], last: bool) {
+        let now = self.clock.now();
+        while !bytes.is_empty() || last {
+            let Some(program) = &mut self.program else { return };
+            let (line, outbox) = program.link(link);
+            let Some(mut input) = line.take_input() else { return };
+            let room = (input.capacity() - input.len()).min(bytes.len());
+            let (read, rest) = bytes.split_at(room);
+            input.extend_from_slice(read);
+            let ended = line.received(input, room, now, outbox);
+            self.flush(link);
+            if let Err(ending) = ended {
+                return self.lost(link, ending);
+            }
+            bytes = rest;
+        }
+    }
+
+    pub(super) fn lost(&mut self, link: usize, ending: Ending) {
+        let Some(program) = &mut self.program else { return };
+        let shown = format!("{} lost: {ending:?}", self.record.shards[link]);
+        self.record.note(self.now, &shown);
+        let lost = program.links[link].lost(ending, self.clock.now());
+        if let Some(socket) = self.sockets[link].take() {
+            self.network.send(socket, Way::Up, Vec::new(), true, self.now);
+        }
+        match lost.hopeless {
+            Some(failure) => self.failed(&failure.to_string()),
+            None => self.after(lost.pause.as_micros() as u64, Event::Dial(self.life, link)),
+        }
+    }
+
+    /// Sees what a link has got acknowledged.
+    pub(super) fn watch(&mut self, link: usize) {
+        let Some(program) = &self.program else { return };
+        let session = program.links[link].session();
+        if self.changes[link] != session.changes() {
+            self.changes[link] = session.changes();
+            let wanted = |channel: &&str| self.goals[link].contains(channel);
+            let channels = session.acknowledged().iter().filter(wanted);
+            self.record.acknowledged(self.now, channels);
+        }
+    }
+}
