@@ -1,18 +1,28 @@
 //! `tapedeck inspect`: what a journal or a Parquet file holds.
 
+mod forecast;
 mod gaps;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use journal::disk::System;
+use journal::Report;
+use journal::disk::{Disk, System};
+use tapedeck::config;
 use tapedeck::failure::{Failure, FailureKind};
+
+use super::record::environment;
+use forecast::{Forecast, Keep};
 
 /// Flags of `tapedeck inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
     /// A data folder, a journal folder, a segment (.seg), a Parquet file or a folder of them.
     path: PathBuf,
+    /// The recorder's configuration (TOML): how long it keeps what, for the disk's forecast.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Reads and prints; changes nothing.
@@ -24,24 +34,23 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     }
     let (journal, archive) = (path.join("journal"), path.join("parquet"));
     if journal.is_dir() || archive.is_dir() {
-        if journal.is_dir() {
-            print_journal(&journal)?;
-        }
+        let report = if journal.is_dir() { Some(print_journal(&journal)?) } else { None };
         if archive.is_dir() {
             let survey = sinks::parquet::survey(&System, path);
             println!("{}", survey.map_err(|error| unreadable(&error))?);
             print_gaps(&archive)?;
+            print_forecast(flags, &archive, report.as_ref())?;
         }
         return Ok(());
     }
-    if holds(path, "parquet") { print_parquet(path) } else { print_journal(path) }
+    if holds(path, "parquet") { print_parquet(path) } else { print_journal(path).map(drop) }
 }
 
-fn print_journal(path: &Path) -> Result<(), Failure> {
+fn print_journal(path: &Path) -> Result<Report, Failure> {
     let report = journal::inspect(&System, path).map_err(|error| unreadable(&error))?;
     println!("{report}");
     match report.is_sound() {
-        true => Ok(()),
+        true => Ok(report),
         false => Err(unreadable(&format_args!(
             "the journal in {} is damaged, as said above: restore it from a copy",
             path.display()
@@ -70,6 +79,22 @@ fn print_gaps(archive: &Path) -> Result<(), Failure> {
     for gap in gaps.iter().rev().take(GAPS_SHOWN) {
         println!("  {gap}");
     }
+    Ok(())
+}
+
+/// Nothing is said of a journal on another disk than the archive's.
+fn print_forecast(flags: &Flags, archive: &Path, report: Option<&Report>) -> Result<(), Failure> {
+    let config = config::load(flags.config.as_deref(), environment());
+    let config = config.map_err(|error| Failure::new(FailureKind::Usage, error))?;
+    let keep = Keep { days: config.sinks.parquet.keep_days, journal: config.journal.keep };
+    let listing = sinks::parquet::list(&System, &flags.path).map_err(|error| unreadable(&error))?;
+    let unknown = |error: std::io::Error| {
+        unreadable(&format_args!("the disk of {} cannot be asked: {error}", archive.display()))
+    };
+    let free_bytes = System.free_bytes(archive).map_err(unknown)?;
+    let disk = |path: &Path| path.metadata().map(|about| about.dev()).ok();
+    let shared = disk(archive) == disk(&flags.path.join("journal"));
+    println!("{}", Forecast::new(&listing, report.filter(|_| shared), keep, free_bytes));
     Ok(())
 }
 

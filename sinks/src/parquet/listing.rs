@@ -31,6 +31,8 @@ pub struct Listed {
     pub table: String,
     /// Its rows.
     pub rows: u64,
+    /// Its bytes on the disk.
+    pub bytes: u64,
     /// The least and the greatest time of a row.
     pub times: [Micros; 2],
     /// The least and the greatest sequence of a row.
@@ -49,6 +51,7 @@ pub fn list(disk: &dyn Disk, data: &Path) -> Result<Listing, SinkError> {
         path: file.path,
         table: file.table,
         rows: file.rows,
+        bytes: file.bytes,
         times: file.time.map(Micros),
         sequences: file.sequence,
     };
