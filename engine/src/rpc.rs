@@ -156,8 +156,15 @@ impl<D: Decode> Connection<D> {
     fn link(&mut self, channel: &str, chain: Chain, now: Now, rows: &mut Rows) {
         match chain {
             Chain::Quiet => {}
-            Chain::Begun => self.chains.begun(channel, now, rows),
+            Chain::Begun => {
+                if self.subscriptions.begun(channel) {
+                    self.chains.begun(channel, now, rows);
+                }
+            }
             Chain::Broken { since, last, prev } => {
+                if self.chains.is_open(channel) {
+                    return;
+                }
                 self.counters.books_broken += 1;
                 let id = |id: Option<i64>| id.map_or("none".to_owned(), |id| id.to_string());
                 let detail =
@@ -333,6 +340,7 @@ impl<D: Decode> Session for Connection<D> {
             self.decoder.settle(false, now, rows);
         }
         if self.chains.deadline() <= now.monotonic {
+            self.chains.retain(|channel| self.subscriptions.wants(channel), now, rows);
             while let Some(channel) = self.chains.renewal(now.monotonic) {
                 self.counters.books_renewed += 1;
                 self.subscriptions.renew(&channel);

@@ -112,12 +112,13 @@ pub trait Decode {
 /// What a notification was to the chain of a book's changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Chain {
-    /// Nothing that concerns one, or the next change, or one more of a chain that is broken.
+    /// Nothing that concerns one, or the change that follows.
     #[default]
     Quiet,
     /// The whole book: a chain begins.
     Begun,
-    /// A change that does not follow what was recorded. The book is unknown until a chain begins.
+    /// A change that does not follow what was recorded: the book is unknown until a chain begins,
+    /// and each change until then says so again.
     Broken {
         /// When the newest message came that could be relied on.
         since: Option<Micros>,

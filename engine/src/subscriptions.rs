@@ -131,6 +131,17 @@ impl Subscriptions {
         }
     }
 
+    /// The channel has begun anew, so that a renewal that was not asked for yet is not needed.
+    /// Whether it goes on from here: not if it was asked to go, and is about to begin once more.
+    pub fn begun(&mut self, channel: &str) -> bool {
+        let leaves = self.renewing.get(channel) == Some(&Renewal::Leaves);
+        if leaves && self.acknowledged.contains(channel) {
+            self.renewing.remove(channel);
+            return true;
+        }
+        !leaves
+    }
+
     /// A new connection: nothing is acknowledged or in flight. What was refused stays refused
     /// until its pause is over.
     pub fn reconnect(&mut self) {

@@ -47,10 +47,10 @@ impl Decoder {
         let known = self.identities.of(instrument, now, self.limits.instruments);
         let (since, last) = (known.book.good_until, known.book.change_id);
         let chain = match known.book.take(change_id, prev_change_id, snapshot, timestamp, now.utc) {
-            Step::Next | Step::Loose => Chain::Quiet,
+            Step::Next => Chain::Quiet,
             Step::Begin => Chain::Begun,
-            Step::Break => {
-                self.tally.book_breaks += 1;
+            step @ (Step::Break | Step::Loose) => {
+                self.tally.book_breaks += u64::from(step == Step::Break);
                 Chain::Broken { since, last, prev: prev_change_id }
             }
             Step::Restart => {

@@ -37,6 +37,11 @@ impl Chains {
         Self { shard, episodes: BTreeMap::new() }
     }
 
+    /// Whether the channel's book is known to be broken.
+    pub(super) fn is_open(&self, channel: &str) -> bool {
+        self.episodes.get(channel).is_some_and(|episode| episode.gap.is_some())
+    }
+
     /// A change does not follow: opens the gap.
     pub(super) fn broke(
         &mut self,

@@ -108,7 +108,8 @@ fn a_chain_says_when_it_breaks_and_begins() {
     let since = Some(Micros(1_799_000_000_000_000));
     let broken = Chain::Broken { since, last: Some(11), prev: Some(12) };
     assert_eq!(say(r#""type":"change","prev_change_id":12,"change_id":13"#), broken);
-    assert_eq!(say(r#""type":"change","prev_change_id":14,"change_id":15"#), Chain::Quiet);
+    let again = Chain::Broken { since, last: Some(13), prev: Some(14) };
+    assert_eq!(say(r#""type":"change","prev_change_id":14,"change_id":15"#), again);
     assert_eq!(say(r#""type":"snapshot","change_id":15"#), Chain::Begun);
     assert_eq!(say(r#""type":"change","prev_change_id":15,"change_id":16"#), Chain::Quiet);
 }

@@ -94,3 +94,34 @@ fn a_broken_book_that_nobody_wants_is_no_gap() {
     "#;
     check(None, &format!("{BOOK}{more}"));
 }
+
+/// The subscription that ends may still send the whole book: a chain that nothing follows.
+#[test]
+fn a_whole_book_of_the_subscription_that_ends_mends_nothing() {
+    let more = r#"
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"begun"}}
+        gap
+        < {"id":3,"result":["book.X.100ms"]}
+        > 4 public/subscribe {"channels":["book.X.100ms"]}
+        at 103
+        < {"id":4,"result":["book.X.100ms"]}
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"begun"}}
+        gap X 100 103 book_chain
+    "#;
+    check(None, &format!("{BOOK}{more}"));
+}
+
+#[test]
+fn a_book_that_mends_itself_is_not_asked_for() {
+    let asked = "    > 3 public/unsubscribe";
+    let more = r#"
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"broken"}}
+        gap
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"begun"}}
+        gap X 100 102 book_chain
+        >
+        reached yes
+    "#;
+    let (before, _) = BOOK.split_once(asked).unwrap();
+    check(None, &format!("{before}{more}"));
+}
