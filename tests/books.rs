@@ -1,6 +1,7 @@
-//! Books: rebuilt from the tape they are the exchange's own, and a chain that breaks is named.
+//! Books: sampled or rebuilt from the tape they are the exchange's own, and a chain that breaks is
+//! named.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use schema::Micros;
@@ -12,7 +13,7 @@ use tapedeck_tests::Running;
 use tapedeck_tests::books::{Change, changes};
 use tapedeck_tests::tape::Gap;
 
-use crate::market::{Market, PATIENCE};
+use crate::market::{Market, PATIENCE, text};
 
 /// Instrument and version of a book, and its levels: bids, asks.
 type Books = HashMap<(String, i64), [Levels; 2]>;
@@ -47,6 +48,54 @@ fn a_broken_chain_is_named_and_mended() {
     let judged = judge(&changes(&market.data()), &asked, &broken);
     assert!(judged.equal > 100, "{judged:?} of {} asked", asked.len());
     println!("{judged:?}, {} gaps", broken.len());
+}
+
+/// The default: each sample is the whole window that the exchange sent then, with the marks of the
+/// ticker before it, and neither it nor letting it go disturbs the tape. The address has no more
+/// credits than the real exchange gives.
+#[test]
+fn samples_are_the_exchanges_own_books() {
+    let mut market = Market::start(&["--options", "24", "--rate", "800"]);
+    let config = market.folder.path().join("tapedeck.toml");
+    let shards = "[[shards]]\nname = \"all\"\ncount = 4\n";
+    std::fs::write(&config, format!("[books]\nevery = \"10s\"\n{shards}")).unwrap();
+    let output = market.record(&["--config", text(&config), "--for", "24s"]);
+    assert!(output.contains("Connections lost: 0."), "{output}");
+    let tape = market.assert_complete();
+    assert!(tape.gaps.is_empty(), "{:?}", tape.gaps);
+    let samples = |name: &str| {
+        let of = |key: &&String| key.contains("_orderbook_depth ") && key.contains(name);
+        tape.keys.iter().filter(of).collect::<Vec<_>>()
+    };
+    let quotes = tape.keys.iter().filter_map(|key| key.split_once("_quotes "));
+    let names: BTreeSet<&str> = quotes.filter_map(|(_, key)| key.split(' ').next()).collect();
+    assert!(names.len() > 24, "{names:?}");
+    let mut deepest = 0;
+    for name in names {
+        let samples = samples(&format!(" {name} "));
+        match name.ends_with("-PERPETUAL") {
+            true => assert_eq!(samples.len(), 1, "{name} is sampled at the start: {samples:?}"),
+            false => assert!((2..=3).contains(&samples.len()), "{name}, each 10 s: {samples:?}"),
+        }
+        for sample in samples {
+            let sides: Vec<&str> = sample.split(" |").skip(1).collect();
+            assert_eq!(sides.len(), 2, "{sample}");
+            let bare = sides[1].split(' ').any(|word| word == "-");
+            assert!(!bare, "the ticker's marks are there: {sample}");
+            let levels = |side: &&str| side.matches(':').count();
+            deepest = sides.iter().map(levels).max().unwrap_or_default().max(deepest);
+        }
+    }
+    assert_eq!(deepest, 20, "levels a side");
+}
+
+#[test]
+fn without_books_none_is_recorded() {
+    let mut market = Market::start(&["--options", "12", "--rate", "400"]);
+    market.record(&["--books", "off", "--for", "6s"]);
+    let tape = market.assert_complete();
+    let book = |key: &&String| key.contains("_orderbook_depth ") || key.contains("book_changes ");
+    assert_eq!(tape.keys.iter().find(book), None);
 }
 
 /// Records, and meanwhile asks the exchange for whole books, one instrument after the other.

@@ -13,8 +13,10 @@ use sinks::postgres::Address;
 use crate::driver::Wish;
 use crate::duration;
 
+mod books;
 mod layers;
 
+pub use books::{BookMode, Books};
 pub use layers::{ConfigError, load};
 
 /// Everything that can be configured. Every key has a default.
@@ -134,25 +136,6 @@ pub struct Shard {
     /// Channels a connection may have.
     #[serde(default = "capacity")]
     pub capacity: usize,
-}
-
-/// `[books]`
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Books {
-    /// How much.
-    pub mode: BookMode,
-}
-
-/// How much is recorded of the order books.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum BookMode {
-    /// Nothing.
-    #[default]
-    Off,
-    /// Every change.
-    Incremental,
 }
 
 /// `[lifecycle]`
@@ -399,6 +382,7 @@ impl Config {
         if self.exchange.batch_age_max > BATCH_AGE_MAX {
             return refuse("exchange.batch_age_max is at most 5s");
         }
+        self.books.check()?;
         if self.lifecycle.refresh < Duration::from_secs(1) {
             return refuse("lifecycle.refresh is at least 1s");
         }

@@ -22,6 +22,14 @@ impl Rate {
         let pool = (self.pool / connections).max(self.cost);
         Self { cost: self.cost, pool, refill: (self.refill / connections).max(1) }
     }
+
+    /// A part of the limit, for instance 1 of 4. At least one request stays possible.
+    #[must_use]
+    pub fn part(self, (part, of): (u64, u64)) -> Self {
+        assert!(part <= of && part > 0, "{part} of {of} is a part");
+        let pool = (self.pool * part / of).max(self.cost);
+        Self { cost: self.cost, pool, refill: (self.refill * part / of).max(1) }
+    }
 }
 
 /// Credits of one kind of request. Invariant: never below zero, never above the pool.
@@ -60,7 +68,15 @@ impl Credits {
     /// When there are credits for one request; in the past if there are now.
     #[must_use]
     pub fn ready_at(&self) -> Duration {
-        let missing = self.rate.cost.saturating_mul(MILLIONTHS).saturating_sub(self.level);
+        self.ready_for(1)
+    }
+
+    /// When there are credits for so many requests; in the past if there are now.
+    #[must_use]
+    pub fn ready_for(&self, requests: u64) -> Duration {
+        let cost = self.rate.cost.saturating_mul(requests);
+        assert!(cost <= self.rate.pool, "the pool holds {requests} requests");
+        let missing = cost.saturating_mul(MILLIONTHS).saturating_sub(self.level);
         self.at.saturating_add(Duration::from_micros(missing.div_ceil(self.rate.refill)))
     }
 }

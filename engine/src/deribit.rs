@@ -45,6 +45,14 @@ impl Decode for Decoder {
         self.decode(channel, data, now, rows)
     }
 
+    fn sample(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) {
+        self.sample(channel, data, now, rows);
+    }
+
+    fn has_marks(&self, instrument: &str) -> bool {
+        self.identities.get(instrument).is_some_and(|known| known.marks.seen)
+    }
+
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows) {
         self.quarantine(channel, reason, raw, now, rows);
     }

@@ -16,7 +16,7 @@ use lifecycle::Plan;
 use schema::tables::Rows;
 
 use crate::clock::Clock;
-use crate::config::{Config, Interval};
+use crate::config::{BookMode, Config, Interval};
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::lock::Lock;
@@ -94,6 +94,10 @@ impl Recorder {
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
         let mut lines =
             lines(&plan, &endpoint, credentials.as_ref(), &journal.recovery, secrets::entropy);
+        // What is listed channel by channel is recorded, and nothing beside it.
+        if config.book_mode() == BookMode::Sampled && wishes.channels == Channels::Selected {
+            lines::sample(&mut lines, &plan, &config.books);
+        }
         if endpoint.tls {
             lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
         }

@@ -9,6 +9,7 @@
 //! | `watchdog.rs` | silence |
 //! | `refusals.rs` | the gaps of refused channels |
 //! | `chains.rs` | books that lost a change |
+//! | `sampler.rs` | books sampled now and then |
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod chains;
@@ -17,6 +18,7 @@ mod login;
 mod refusals;
 mod reply;
 mod request;
+mod sampler;
 mod settings;
 #[cfg(test)]
 mod simulation;
@@ -40,6 +42,8 @@ pub use login::Credentials;
 use login::Login;
 use refusals::Refusals;
 use request::{Pending, Purpose};
+use sampler::Sampler;
+pub use sampler::Sampling;
 pub use settings::Settings;
 use watchdog::Watchdog;
 
@@ -62,6 +66,7 @@ pub struct Connection<D> {
     outage: Outage,
     refusals: Refusals,
     chains: Chains,
+    sampler: Option<Sampler>,
     connected_at: Micros,
     counters: Counters,
 }
@@ -106,11 +111,20 @@ impl<D: Decode> Connection<D> {
             outage: Outage::new(shard()),
             refusals: Refusals::new(shard()),
             chains: Chains::new(shard()),
+            sampler: None,
             connected_at: Micros::default(),
             counters: Counters::default(),
             settings,
             decoder,
         }
+    }
+
+    /// Also samples the books of the tickers' instruments. Everything else that this connection
+    /// asks for has a part of the credits less from now on. To be said before the first swap.
+    pub fn sample(&mut self, sampling: Sampling) {
+        let ((part, of), rate) = (sampler::PART, self.settings.subscribing);
+        self.sampler = Some(Sampler::new(self.settings.shard.clone(), sampling, rate));
+        self.subscribing = Credits::new(rate.part((of - part, of)));
     }
 
     /// What decodes.
@@ -150,6 +164,21 @@ impl<D: Decode> Connection<D> {
         if self.phase == Phase::Open && self.subscriptions.is_complete() {
             self.outage.close(now, rows);
         }
+    }
+
+    fn transmit_sample(&mut self, now: Duration, out: &mut Vec<u8>) -> bool {
+        let Some(sampler) = self.sampler.as_mut().filter(|_| self.phase == Phase::Open) else {
+            return false;
+        };
+        let (subscriptions, outage) = (&self.subscriptions, &self.outage);
+        // Samples have time until everything that is wanted is served.
+        let rests = || subscriptions.is_complete() && subscriptions.in_flight() == 0;
+        let served = || (!outage.is_open() && rests()).then(|| subscriptions.acknowledged());
+        let marked = |instrument: &str| self.decoder.has_marks(instrument);
+        let Some((verb, channels)) = sampler.request(served, marked, now) else { return false };
+        let purpose = Purpose::Sample { channels: channels.len() };
+        request::channels(out, self.pending.begin(purpose, now), verb, &channels);
+        true
     }
 
     /// Follows what a notification was to its book.
@@ -233,6 +262,9 @@ impl<D: Decode> Session for Connection<D> {
         self.watchdog.connected(now);
         self.connected_at = now.utc;
         self.outage.seen(now);
+        if let Some(sampler) = &mut self.sampler {
+            sampler.connected(now.monotonic);
+        }
         match &mut self.login {
             Some(login) => {
                 login.reset();
@@ -255,7 +287,15 @@ impl<D: Decode> Session for Connection<D> {
             Ok(Message::Notification { channel, data }) => {
                 self.counters.notifications += 1;
                 self.watchdog.data(is_ticker(&channel), now);
-                let chain = self.decoder.decode(&channel, data.as_raw_str(), now, rows);
+                let data = data.as_raw_str();
+                let sampler = self.sampler.as_mut();
+                if let Some(first) = sampler.and_then(|it| it.hear(&channel, now.monotonic)) {
+                    if first {
+                        self.decoder.sample(&channel, data, now, rows);
+                    }
+                    return Ok(());
+                }
+                let chain = self.decoder.decode(&channel, data, now, rows);
                 self.link(&channel, chain, now, rows);
                 return Ok(());
             }
@@ -278,6 +318,9 @@ impl<D: Decode> Session for Connection<D> {
     }
 
     fn swap(&mut self, swap: Swap) {
+        if let Some(sampler) = &mut self.sampler {
+            sampler.swap(&swap.goal);
+        }
         self.subscriptions.swap(swap);
     }
 
@@ -295,7 +338,7 @@ impl<D: Decode> Session for Connection<D> {
         } else {
             false
         };
-        let sent = sent || self.transmit_channels(now, out);
+        let sent = sent || self.transmit_channels(now, out) || self.transmit_sample(now, out);
         self.counters.requests += u64::from(sent);
         sent
     }
@@ -317,6 +360,7 @@ impl<D: Decode> Session for Connection<D> {
         }
         if self.phase == Phase::Open {
             deadline = deadline.min(self.subscriptions.due().max(self.subscribing.ready_at()));
+            deadline = deadline.min(self.sampler.as_ref().map_or(Duration::MAX, Sampler::deadline));
         }
         deadline
     }
@@ -346,6 +390,11 @@ impl<D: Decode> Session for Connection<D> {
                 self.subscriptions.renew(&channel);
             }
         }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.tick(now.monotonic);
+            self.counters.samples = sampler.taken;
+            self.counters.samples_missed = sampler.missed;
+        }
         self.owed.tests += u32::from(self.watchdog.check(now)?);
         self.settle(now, rows);
         Ok(())
@@ -363,6 +412,9 @@ impl<D: Decode> Session for Connection<D> {
         self.owed = Owed::default();
         self.pending.clear();
         self.subscriptions.reconnect();
+        if let Some(sampler) = &mut self.sampler {
+            sampler.disconnected();
+        }
     }
 
     fn outage(&mut self, since: Micros, until: Micros, cause: Cause) {

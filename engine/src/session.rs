@@ -98,6 +98,12 @@ pub trait Decode {
     /// Appends the rows of one notification: `data` is its JSON text. What it was to a book.
     fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain;
 
+    /// Appends the row of a window of a book, even if nothing has happened since the last one.
+    fn sample(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows);
+
+    /// Whether the instrument's ticker was seen, so that a sample of its book has its marks.
+    fn has_marks(&self, instrument: &str) -> bool;
+
     /// Keeps a message that is not understood; `channel` is empty where it could not be read.
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows);
 
@@ -154,6 +160,10 @@ pub struct Counters {
     pub books_broken: u64,
     /// Times that a book was subscribed anew because of that.
     pub books_renewed: u64,
+    /// Samples of books that were taken.
+    pub samples: u64,
+    /// Samples that found no answer, or no turn within their round.
+    pub samples_missed: u64,
 }
 
 /// Why data was not received.

@@ -89,6 +89,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// How many channels each shard may have, in their order.
+    pub fn capacities(&self) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator {
+        self.shards.iter().map(|shard| shard.capacity)
+    }
+
     /// The shards' names and what each is to listen to, in their order. A shard without channels
     /// is among them.
     pub fn swaps(&self) -> impl Iterator<Item = (Arc<str>, Swap)> {

@@ -33,7 +33,7 @@ pub(crate) struct Flags {
     /// Which classes of channel [default: ticker,trades,perpetual,index].
     #[arg(long, value_delimiter = ',')]
     channels: Vec<Class>,
-    /// How much of the order books: nothing, or every change [default: off].
+    /// How much of the order books: off, now and then, or every change [default: sampled].
     #[arg(long, value_name = "MODE")]
     books: Option<BookMode>,
     /// Record exactly these channels: a file with one a line, a recording, or an http address.

@@ -135,10 +135,11 @@ impl std::error::Error for ConfigError {}
 
 /// The predecessor's variables that have a place here: its name, our key, and the unit that it
 /// leaves out.
-const PREDECESSOR: [(&str, &[&str], &str); 3] = [
+const PREDECESSOR: [(&str, &[&str], &str); 4] = [
     ("DATABASE_URL", &["sinks", "postgres", "url"], ""),
     ("DERIBIT_WS_URL", &["exchange", "url"], ""),
     ("LOG_LEVEL", &["telemetry", "level"], ""),
+    ("SNAPSHOT_INTERVAL_SEC", &["books", "every"], "s"),
 ];
 
 #[cfg(test)]
@@ -167,6 +168,13 @@ mod tests {
         assert_eq!(config.exchange.read_coalesce, Duration::from_millis(1));
     }
 
+    #[test]
+    fn the_predecessors_interval_is_in_seconds() {
+        let old = ("SNAPSHOT_INTERVAL_SEC", "60");
+        assert_eq!(config("", &[]).unwrap().books.every, Duration::from_secs(300));
+        assert_eq!(config("", &[old]).unwrap().books.every, Duration::from_secs(60));
+    }
+
     #[track_caller]
     fn refused(file: &str, words: &[&str]) {
         let error = config(file, &[]).unwrap_err();
@@ -182,6 +190,8 @@ mod tests {
         refused("[exchange]\nurl = 3\n", &["tapedeck.toml", "string"]);
         refused("[exchange\n", &["not TOML", "line 1"]);
         refused("[exchange]\nread_coalesce = \"1s\"\n", &["read_coalesce", "10ms"]);
+        refused("[books]\nevery = \"5s\"\n", &["books.every", "10s"]);
+        refused("[books]\ndepth = 50\n", &["books.depth", "20"]);
         refused("[exchange]\nreaders = 0\n", &["readers"]);
         refused("[exchange]\nread_coalesce = \"soon\"\n", &["soon", "20s"]);
     }

@@ -118,6 +118,16 @@ impl Decoder {
         }
     }
 
+    /// Decodes a window of a book whose last one is not to be compared with it: a sample.
+    pub fn sample(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) {
+        if let Channel::Depth(instrument) = Channel::parse(channel)
+            && let Some(known) = self.identities.get_mut(instrument)
+        {
+            known.depth = Repeats::default();
+        }
+        self.decode(channel, data, now, rows);
+    }
+
     /// Keeps a message that is not even a notification, within the quarantine's budget.
     pub fn quarantine(
         &mut self,

@@ -52,6 +52,8 @@ pub(super) enum Kind {
 /// Numbers of the newest ticker. Whichever the instrument's tickers do not have are missing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Marks {
+    /// Whether there was one.
+    pub(super) seen: bool,
     pub(super) mark_price: Option<f64>,
     pub(super) underlying_price: Option<f64>,
     pub(super) index_price: Option<f64>,
@@ -117,6 +119,11 @@ impl Identities {
             }
             None => unreachable!("inserted above"),
         }
+    }
+
+    /// What is known of the name, if anything is.
+    pub(super) fn get(&self, name: &str) -> Option<&Known> {
+        self.known.get(name)
     }
 
     /// What is known of the name, if anything is.

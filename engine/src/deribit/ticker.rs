@@ -123,11 +123,9 @@ impl Decoder {
     ) -> Result<(), Refusal> {
         let row = ticker.option_quote(instrument, now.utc)?;
         let known = self.identities.of(instrument, now, self.limits.instruments);
-        if known.ticker.take(row.digest(&mut self.digest)) {
-            self.tally.duplicates_dropped.add(Stored::OptionQuotes, 1);
-            return Ok(());
-        }
+        // Also of a repeat: it may have been recorded by a process before this one.
         known.marks = Marks {
+            seen: true,
             mark_price: row.mark_price,
             underlying_price: row.underlying_price,
             index_price: row.index_price,
@@ -135,6 +133,10 @@ impl Decoder {
             open_interest: row.open_interest,
             volume_24h: row.volume_24h,
         };
+        if known.ticker.take(row.digest(&mut self.digest)) {
+            self.tally.duplicates_dropped.add(Stored::OptionQuotes, 1);
+            return Ok(());
+        }
         rows.option_quotes.push(&row);
         self.tally.rows.add(Stored::OptionQuotes, 1);
         Ok(())
@@ -149,11 +151,9 @@ impl Decoder {
     ) -> Result<(), Refusal> {
         let row = ticker.perpetual_quote(instrument, now.utc)?;
         let known = self.identities.of(instrument, now, self.limits.instruments);
-        if known.ticker.take(row.digest(&mut self.digest)) {
-            self.tally.duplicates_dropped.add(Stored::PerpetualQuotes, 1);
-            return Ok(());
-        }
+        // Also of a repeat: it may have been recorded by a process before this one.
         known.marks = Marks {
+            seen: true,
             mark_price: row.mark_price,
             underlying_price: None,
             index_price: row.index_price,
@@ -161,6 +161,10 @@ impl Decoder {
             open_interest: row.open_interest,
             volume_24h: row.volume_24h,
         };
+        if known.ticker.take(row.digest(&mut self.digest)) {
+            self.tally.duplicates_dropped.add(Stored::PerpetualQuotes, 1);
+            return Ok(());
+        }
         rows.perpetual_quotes.push(&row);
         self.tally.rows.add(Stored::PerpetualQuotes, 1);
         Ok(())

@@ -7,11 +7,12 @@ use lifecycle::{Plan, Swap};
 use schema::Micros;
 
 use crate::backoff::Backoff;
+use crate::config::Books;
 use crate::deribit::{Decoder, LastIdentity};
 use crate::endpoint::Endpoint;
 use crate::metrics;
 use crate::reader::{LineSetup, Mailbox, Talk};
-use crate::rpc::{Credentials, Settings};
+use crate::rpc::{Credentials, Sampling, Settings};
 use crate::session::{Cause, CauseKind, Session};
 
 /// One line for every shard; one that has nothing to listen to connects when it has. What the
@@ -53,6 +54,17 @@ pub fn lines(
         }
     };
     (0..).zip(swaps).map(number).collect()
+}
+
+/// Lets every line sample the books of its instruments, one after the other; the last shard, which
+/// is that of the perpetuals, first.
+pub(super) fn sample(lines: &mut [LineSetup], plan: &Plan, books: &Books) {
+    let of = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    for (turn, (line, capacity)) in (0..).zip(lines.iter_mut().zip(plan.capacities()).rev()) {
+        let turn = (turn, of);
+        let Books { depth, every, .. } = *books;
+        line.session.sample(Sampling { depth, every, capacity, turn });
+    }
 }
 
 /// Since when a shard may have missed data: up to the watermark every received row is kept, less

@@ -39,6 +39,12 @@ impl<D: Decode> Connection<D> {
                 }
                 None => self.subscriptions.failed(ticket, now.monotonic),
             },
+            Purpose::Sample { .. } => match (&mut self.sampler, result.and_then(envelope::names)) {
+                (Some(sampler), Some(names)) => {
+                    sampler.answered(names.iter().map(Cow::as_ref), now.monotonic);
+                }
+                (_, _) => return self.lost(purpose, now),
+            },
         }
         Ok(())
     }
@@ -54,6 +60,9 @@ impl<D: Decode> Connection<D> {
         self.counters.errors_without_id += u64::from(id.is_none());
         let kind = ErrorKind::of(failure);
         if kind == ErrorKind::Throttled {
+            if let Some(sampler) = &mut self.sampler {
+                sampler.throttled(now.monotonic);
+            }
             return Err(SessionError::Throttled { message: failure.text() });
         }
         let purpose = match id {
@@ -69,6 +78,14 @@ impl<D: Decode> Connection<D> {
             Purpose::Hello | Purpose::Heartbeat | Purpose::Test => Ok(()),
             Purpose::Login => self.login_failed(kind, failure, now),
             Purpose::Channels { ticket, .. } => self.channels_failed(ticket, kind, failure, now),
+            // Whatever is wrong with a sample must not end what is recorded.
+            Purpose::Sample { .. } => match &mut self.sampler {
+                Some(sampler) if kind == ErrorKind::TooLarge => {
+                    sampler.too_large(now.monotonic);
+                    Ok(())
+                }
+                Some(_) | None => self.lost(purpose, now),
+            },
         }
     }
 
@@ -128,6 +145,11 @@ impl<D: Decode> Connection<D> {
                 self.owed.login = true;
             }
             Purpose::Channels { ticket, .. } => self.subscriptions.failed(ticket, now.monotonic),
+            Purpose::Sample { .. } => {
+                if let Some(sampler) = &mut self.sampler {
+                    sampler.failed(now.monotonic);
+                }
+            }
         }
         Ok(())
     }

@@ -24,6 +24,11 @@ pub(super) enum Purpose {
         /// How many channels it names.
         channels: usize,
     },
+    /// A request of the [`Sampler`](super::sampler::Sampler).
+    Sample {
+        /// How many channels it names.
+        channels: usize,
+    },
 }
 
 /// The requests of one connection that have no reply yet. Ids are never used again, so that a
@@ -53,9 +58,11 @@ impl Pending {
     /// are asked for once more, and the request that was meant runs into its deadline.
     pub(super) fn blame(&mut self, too_large: bool) -> Option<Purpose> {
         let size = |purpose: &Purpose| match purpose {
-            Purpose::Channels { channels, .. } if too_large => *channels,
+            Purpose::Channels { channels, .. } | Purpose::Sample { channels } if too_large => {
+                *channels
+            }
             Purpose::Channels { .. } | Purpose::Login | Purpose::Heartbeat => 1,
-            Purpose::Hello | Purpose::Test => 0,
+            Purpose::Sample { .. } | Purpose::Hello | Purpose::Test => 0,
         };
         let largest = self.requests.iter().map(|(_, purpose, _)| size(purpose)).max()?;
         let first = |(_, purpose, _): &&(u64, Purpose, Duration)| size(purpose) == largest;

@@ -1,28 +1,28 @@
 //! Connection and exchange in virtual time, with everything that can go wrong between them.
 //!
 //! The oracle: whatever the exchange had to say on a channel that was acknowledged and wanted is
-//! received, or a gap names its time; and in the end exactly the goal is subscribed. A failure
-//! names its seed.
+//! received, or a gap names its time; and in the end exactly the goal is subscribed, every book is
+//! whole, and every book was sampled. A failure names its seed.
 
 mod exchange;
+mod oracle;
+mod tape;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use arrow_array::StringArray;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use lifecycle::{ChannelSet, Swap};
 use schema::tables::Rows;
-use schema::{Micros, Now, Origin};
+use schema::{Micros, Now};
 use serde_json::{Value, json};
 
-use super::{Connection, Settings};
+use super::{Connection, Sampling, Settings};
 use crate::backoff::{Backoff, Random};
-use crate::credits::Credits;
-use crate::session::{Cause, Chain, Decode, Session, SessionError};
-use exchange::{Exchange, Mode, Whims};
+use crate::credits::{Credits, Rate};
+use crate::session::{Cause, Session, SessionError};
+use exchange::{Exchange, Mode, is_window, ticker_of};
+use tape::Tape;
 
 #[test]
 fn every_tick_is_received_or_in_a_gap() {
@@ -31,29 +31,6 @@ fn every_tick_is_received_or_in_a_gap() {
     for seed in first..first + seeds {
         let outcome = std::panic::catch_unwind(|| World::new(seed).run());
         assert!(outcome.is_ok(), "seed {seed}");
-    }
-}
-
-/// What the decoder has seen.
-#[derive(Debug, Default)]
-struct Tape {
-    received: BTreeSet<u64>,
-}
-
-impl Decode for Tape {
-    fn decode(&mut self, _: &str, data: &str, _: Now, _: &mut Rows) -> Chain {
-        self.received.insert(data.parse().unwrap());
-        Chain::Quiet
-    }
-
-    fn quarantine(&mut self, _: &str, _: &str, raw: &[u8], _: Now, _: &mut Rows) {
-        assert_eq!(raw, GARBAGE.as_bytes());
-    }
-
-    fn settle(&mut self, _: bool, _: Now, _: &mut Rows) {}
-
-    fn deadline(&self) -> Duration {
-        Duration::MAX
     }
 }
 
@@ -90,6 +67,8 @@ struct World {
     transit_us: u64,
     asking: Credits,
     subscribing: Credits,
+    sampling: Credits,
+    sampled: bool,
     universe: Vec<String>,
     goal: ChannelSet,
     generation: u64,
@@ -97,7 +76,14 @@ struct World {
     /// Acknowledged since it is in the goal.
     expected: BTreeSet<String>,
     owed: Vec<(u64, u64, String)>,
+    /// Books of which something was lost, and nothing was sent since.
+    unseen: BTreeSet<String>,
+    /// What was lost of books, and on which connection: nobody can know of it before a later change
+    /// there.
+    lost: BTreeMap<u64, (String, Option<u64>)>,
     ticks: u64,
+    /// When it is looked again whether everything has settled.
+    looks_at_us: u64,
 }
 
 impl World {
@@ -109,24 +95,21 @@ impl World {
             7 if seed.is_multiple_of(3) => "POISON-7".to_owned(),
             _ => format!("BTC-{i}"),
         };
-        let channels =
-            |i| [format!("ticker.{}.100ms", name(i)), format!("trades.{}.100ms", name(i))];
+        let channels = |i| ["ticker", "trades", "book"].map(|it| format!("{it}.{}.100ms", name(i)));
         let mut settings = Settings::new("btc-options-0".into(), 1 + random.bits() % 8);
         settings.silent_data_max = Duration::from_secs(90);
-        let server = Exchange {
-            whims: Whims::of(&mut random),
-            random: Random::new(seed ^ 1),
-            subscribed: BTreeSet::new(),
-            mode: Mode::Well,
-            heartbeats: false,
-            untested: 0,
-        };
+        let server = Exchange::new(&mut random, seed ^ 1);
+        let part_of_all = settings.subscribing;
+        let part = part_of_all.part((1, 4));
+        let chunk = 2 * part.cost;
         let mut world = Self {
             now_us: 0,
             order: 0,
             events: BinaryHeap::new(),
             asking: Credits::new(settings.asking),
-            subscribing: Credits::new(settings.subscribing),
+            subscribing: Credits::new(settings.subscribing.part((3, 4))),
+            sampling: Credits::new(Rate { pool: chunk.max(part.pool), ..part }),
+            sampled: !seed.is_multiple_of(4),
             session: Connection::new(settings, Tape::default()),
             backoff: Backoff::new(seed),
             rows: Rows::default(),
@@ -141,9 +124,19 @@ impl World {
             changes: 0,
             expected: BTreeSet::new(),
             owed: Vec::new(),
+            unseen: BTreeSet::new(),
+            lost: BTreeMap::new(),
             ticks: 0,
+            looks_at_us: 0,
             random,
         };
+        if world.sampled {
+            let turn = ((world.random.bits() % 8) as u32, 8);
+            let every = Duration::from_secs(60);
+            world.session.sample(Sampling { depth: 20, every, capacity: 500, turn });
+        } else {
+            world.subscribing = Credits::new(part_of_all);
+        }
         world.swap();
         world.after(0, Event::Connect);
         world.after(0, Event::Tick);
@@ -167,8 +160,11 @@ impl World {
                 assert!(after > self.now().monotonic, "the deadline does not move");
             }
             self.pump();
-            if self.now_us > FAULTS_US + ARRIVED_US && self.is_settled() {
-                break;
+            if self.now_us > self.looks_at_us {
+                self.looks_at_us = self.now_us.max(FAULTS_US + ARRIVED_US) + LOOK_US;
+                if self.now_us > FAULTS_US + ARRIVED_US && self.is_settled() {
+                    break;
+                }
             }
             assert!(self.now_us < END_US, "never settles: {:#?}", self.session.subscriptions);
         }
@@ -187,11 +183,19 @@ impl World {
                 if silent && self.server.heartbeats {
                     self.after(10_600_000, Event::TestRequest(connection));
                 }
+                let began = std::mem::take(&mut self.server.began);
+                began.iter().for_each(|channel| self.begin(channel));
+                let windows = self.server.windows.len();
+                assert!(windows <= 100, "{windows} windows at a time");
             }
             Event::Say(connection, text) if self.serves(connection) => self.say(text),
             Event::Arrive(connection, text) if self.client_up && connection == self.connection => {
+                self.prove(&text);
                 let mut message = text.into_bytes();
                 let outcome = self.session.receive(&mut message, self.now(), &mut self.rows);
+                if let Some(window) = self.session.decoder_mut().newest_sample.take() {
+                    assert!(self.goal.contains(&ticker_of(&window)), "{window} is not wanted");
+                }
                 self.judge(outcome);
             }
             Event::Closed(connection, why) if self.client_up && connection == self.connection => {
@@ -275,11 +279,43 @@ impl World {
         if self.now_us < FAULTS_US && self.expected.contains(&channel) {
             self.owed.push((self.ticks, self.now_us, channel.clone()));
         }
-        if self.server.subscribed.contains(&channel) && self.server.mode == Mode::Well {
-            let params = json!({"channel": channel, "data": self.ticks});
-            self.say(json!({"params": params, "method": "subscription"}).to_string());
+        let data = match channel.starts_with("book.") {
+            true => {
+                let prev = self.server.changed(&channel);
+                json!([self.ticks, utc(self.now_us).0, self.server.change_id, prev])
+            }
+            false => json!(self.ticks),
+        };
+        self.tell(&channel, &data);
+        if let Some(window) = self.server.windows.last().cloned() {
+            self.begin(&window);
         }
         self.after(50_000, Event::Tick);
+    }
+
+    /// What a channel says to a new listener at once.
+    fn begin(&mut self, channel: &str) {
+        self.ticks += 1;
+        if is_window(channel) {
+            self.tell(channel, &json!(self.ticks));
+        } else if let Some(id) = self.server.books.get(channel) {
+            self.tell(channel, &json!([self.ticks, utc(self.now_us).0, id]));
+        }
+    }
+
+    /// Data sets out, to whoever listens; that of a book, and of its window, may be lost.
+    fn tell(&mut self, channel: &str, data: &Value) {
+        if !self.server.sends(channel) {
+            return;
+        }
+        if channel.starts_with("book.") && self.server.loses() {
+            self.unseen.insert(channel.to_owned());
+            self.lost.insert(self.ticks, (channel.to_owned(), Some(self.connection)));
+            return;
+        }
+        self.unseen.remove(channel);
+        let params = json!({"channel": channel, "data": data});
+        self.say(json!({"params": params, "method": "subscription"}).to_string());
     }
 
     /// The server's message sets out, if it can.
@@ -314,62 +350,12 @@ impl World {
         self.observe();
     }
 
-    fn watch(&mut self, request: &Value) {
-        let now = self.now().monotonic;
-        let channels = request["params"]["channels"].as_array();
-        let names: Vec<&str> = channels.into_iter().flatten().filter_map(Value::as_str).collect();
-        assert!(names.len() <= 250, "{} channels in a call", names.len());
-        let credits = match names.is_empty() {
-            true => &mut self.asking,
-            false => &mut self.subscribing,
-        };
-        assert!(credits.take(now), "asked too often");
-        if request["method"] == "public/unsubscribe" {
-            let wanted = names.iter().find(|name| self.goal.contains(name));
-            assert_eq!(wanted, None, "a channel of the goal is let go");
-            let refused: BTreeSet<&str> = self.session.refused().collect();
-            let served = |c: &&str| self.server.subscribed.contains(*c) || refused.contains(*c);
-            let missing = self.goal.iter().find(|channel| !served(channel));
-            let alive = self.server_up && self.server.mode != Mode::Mute;
-            assert!(!alive || missing.is_none(), "unsubscribes before {missing:?} is served");
-        }
-    }
-
     fn observe(&mut self) {
         if self.changes != self.session.changes() {
             self.changes = self.session.changes();
             let wanted = |channel: &&str| self.goal.contains(channel);
             let served = self.session.acknowledged().iter().filter(wanted);
             self.expected.extend(served.map(str::to_owned));
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        let served = |channel: &&str| !channel.contains("UNKNOWN") && !channel.contains("POISON");
-        self.session.reached() == Some(self.generation)
-            && self.session.subscriptions.in_flight() == 0
-            && !self.session.outage.is_open()
-            && self.server_up
-            && self.server.mode == Mode::Well
-            && self.goal.iter().filter(served).eq(self.server.subscribed.iter())
-    }
-
-    fn check_gaps(mut self) {
-        let now = self.now();
-        self.session.finish(now, &mut self.rows);
-        let gaps = gaps(&mut self.rows);
-        assert!(gaps.values().all(Option::is_some), "a gap has no end: {gaps:#?}");
-        for (tick, at_us, channel) in &self.owed {
-            if !self.session.decoder().received.contains(tick) {
-                let instrument = channel.split('.').nth(1).unwrap();
-                let covers = |((name, start), end): (&(String, i64), &Option<i64>)| {
-                    let at = utc(*at_us).0;
-                    (name == "*" || name == instrument)
-                        && *start <= at
-                        && end.is_none_or(|end| at < end)
-                };
-                assert!(gaps.iter().any(covers), "{channel} at {at_us} is in no gap: {gaps:#?}");
-            }
         }
     }
 
@@ -391,21 +377,9 @@ fn utc(us: u64) -> Micros {
     Micros(1_800_000_000_000_000 + i64::try_from(us).unwrap())
 }
 
-/// The gaps written: instrument and start, and the end that the last row of them gives.
-fn gaps(rows: &mut Rows) -> BTreeMap<(String, i64), Option<i64>> {
-    let Some(draft) = rows.data_gaps.take(Origin::default()) else { return BTreeMap::new() };
-    let batch = draft.number(1, 0);
-    let column = |name| batch.columns().column_by_name(name).unwrap();
-    let names = column("instrument").as_dictionary::<Int32Type>();
-    let names = names.downcast_dict::<StringArray>().unwrap();
-    let times = |name| column(name).as_primitive::<TimestampMicrosecondType>().iter();
-    let keys = std::iter::zip(names, times("start_time"));
-    let keys = keys.map(|(name, start)| (name.unwrap().to_owned(), start.unwrap()));
-    std::iter::zip(keys, times("end_time")).collect()
-}
-
 const GARBAGE: &str = "{\"jsonrpc\":";
 const FAULTS_US: u64 = 300_000_000;
 /// By then what was said before the last fault has arrived, if it ever does.
 const ARRIVED_US: u64 = 5_000_000;
+const LOOK_US: u64 = 500_000;
 const END_US: u64 = 4 * 3_600_000_000;

@@ -1,11 +1,11 @@
 //! Conversations, line by line.
 //!
 //! `at S` sets the clock to S seconds and ticks; `up` and `down WHY` are the socket's; `want a b`
-//! swaps; `set S` sets the wall clock by S seconds; `lost S` tells of an outage since S; `finish`
-//! ends. `< JSON` is received; `> METHOD PARAMS` is what must be sent next, and `>` alone says that
-//! nothing is. `! TEXT` is the error that the line before must have ended with; `gap I S E CAUSE`
-//! the next row of `data_gaps`, `gap` alone that there is none; `ack a b` and `refused a b` what
-//! stands now.
+//! swaps; `set S` sets the wall clock by S seconds; `lost S` tells of an outage since S; `sample`
+//! lets it sample books each minute; `finish` ends. `< JSON` is received; `> METHOD PARAMS` is what
+//! must be sent next, and `>` alone says that nothing is. `! TEXT` is the error that the line
+//! before must have ended with; `gap I S E CAUSE` the next row of `data_gaps`, `gap` alone that
+//! there is none; `ack a b` and `refused a b` what stands now.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,10 +18,11 @@ use schema::tables::Rows;
 use schema::{Micros, Now, Origin};
 use serde_json::Value;
 
-use super::{Connection, Credentials, Settings};
+use super::{Connection, Credentials, Sampling, Settings};
 use crate::session::{Cause, CauseKind, Chain, Decode, Session, SessionError};
 
 mod books;
+mod samples;
 
 #[derive(Debug, Default)]
 struct Heard(Vec<String>);
@@ -30,6 +31,14 @@ impl Decode for Heard {
     fn decode(&mut self, channel: &str, data: &str, _: Now, _: &mut Rows) -> Chain {
         self.0.push(format!("{channel} {data}"));
         chain(data)
+    }
+
+    fn sample(&mut self, channel: &str, data: &str, _: Now, _: &mut Rows) {
+        self.0.push(format!("sample {channel} {data}"));
+    }
+
+    fn has_marks(&self, instrument: &str) -> bool {
+        self.0.iter().any(|heard| heard.starts_with(&format!("ticker.{instrument}.")))
     }
 
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], _: Now, _: &mut Rows) {
@@ -89,6 +98,10 @@ impl Conversation {
                 let (since, until) = rest.split_once(' ').unwrap_or((rest, rest));
                 let cause = Cause { kind: CauseKind::Restart, detail: String::new() };
                 self.session.outage(at(since), at(until), cause);
+            }
+            "sample" => {
+                let every = Duration::from_secs(60);
+                self.session.sample(Sampling { depth: 20, every, capacity: 500, turn: (0, 1) });
             }
             "finish" => self.session.finish(self.now, &mut self.rows),
             "<" => {
