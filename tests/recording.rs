@@ -20,6 +20,20 @@ fn a_market_is_recorded_by_one_two_and_four_readers() {
 }
 
 #[test]
+fn recorders_that_follow_each_other_ask_no_more_than_they_may() {
+    let market = Market::start(&["--options", "200", "--rate", "400"]);
+    for _ in 0..3 {
+        // So many connections that not all of them may ask at once.
+        let output =
+            market.record(&["--channels", "ticker,trades,perpetual,index,book", "--for", "6s"]);
+        assert!(output.contains("Connections lost: 0."), "{output}");
+    }
+    let sent = std::fs::read_to_string(market.folder.path().join("truth.jsonl")).unwrap();
+    assert!(sent.contains(r#""open","connection":45"#), "fifteen connections, three times");
+    assert!(!sent.contains("too_many_requests"), "the exchange was asked too often");
+}
+
+#[test]
 fn a_market_is_recorded_over_tls_by_one_two_and_four_readers() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(folder.path());

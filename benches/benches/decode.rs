@@ -12,7 +12,7 @@ use exchange::{Config, Exchange, MarketConfig, Source};
 use schema::tables::Rows;
 use schema::{Micros, Now, Origin};
 use tapedeck::deribit::{Decoder, Limits};
-use tapedeck::rpc::{Connection, Settings};
+use tapedeck::rpc::{Allowance, Connection, Settings};
 use tapedeck::session::Session;
 
 fn decode(criterion: &mut Criterion) {
@@ -29,7 +29,8 @@ fn decode(criterion: &mut Criterion) {
 
 /// A connection that has just started decodes all of them: how many rows that made.
 fn rows_of(messages: &[Vec<u8>]) -> usize {
-    let settings = Settings::new("bench".into(), 1);
+    let settings =
+        Settings::new("bench".into(), Allowance::after(Duration::MAX, false, Duration::ZERO));
     let mut session = Connection::new(settings, Decoder::new(Limits::default()));
     let now = Now { monotonic: Duration::from_secs(1), utc: Micros(1) };
     session.connected(now);

@@ -1,5 +1,6 @@
 //! What we may ask of an exchange, and how often: token buckets.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The credits that one kind of request costs, and how they come back.
@@ -49,13 +50,25 @@ impl Credits {
         Self { rate, level: rate.pool.saturating_mul(MILLIONTHS), at: Duration::ZERO }
     }
 
-    /// Pays for one request, or says that it must wait until [`ready_at`](Self::ready_at).
+    /// What there is now when nothing was left so long ago, and nothing was asked since.
     #[must_use]
-    pub fn take(&mut self, now: Duration) -> bool {
+    pub fn after(rate: Rate, quiet: Duration, now: Duration) -> Self {
+        let mut credits = Self { level: 0, ..Self::new(rate) };
+        credits.fill(quiet);
+        Self { at: now, ..credits }
+    }
+
+    fn fill(&mut self, now: Duration) {
         let pool = self.rate.pool.saturating_mul(MILLIONTHS);
         let elapsed = u64::try_from(now.saturating_sub(self.at).as_micros()).unwrap_or(u64::MAX);
         self.level = self.level.saturating_add(elapsed.saturating_mul(self.rate.refill)).min(pool);
         self.at = self.at.max(now);
+    }
+
+    /// Pays for one request, or says that it must wait until [`ready_at`](Self::ready_at).
+    #[must_use]
+    pub fn take(&mut self, now: Duration) -> bool {
+        self.fill(now);
         match self.level.checked_sub(self.rate.cost.saturating_mul(MILLIONTHS)) {
             Some(level) => {
                 self.level = level;
@@ -81,6 +94,37 @@ impl Credits {
     }
 }
 
+/// Credits of which every connection of an address takes: the exchange counts by address and by
+/// account, not by connection. Clones are the same credits.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Mutex<Credits>>);
+
+impl Shared {
+    /// These, for everybody who gets a clone.
+    #[must_use]
+    pub fn new(credits: Credits) -> Self {
+        Self(Arc::new(Mutex::new(credits)))
+    }
+
+    /// Keeps the others away meanwhile: what is ready can be taken.
+    pub fn lock(&self) -> MutexGuard<'_, Credits> {
+        // Credits are whole between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Credits::take`].
+    #[must_use]
+    pub fn take(&self, now: Duration) -> bool {
+        self.lock().take(now)
+    }
+
+    /// As [`Credits::ready_at`]; somebody else may be faster.
+    #[must_use]
+    pub fn ready_at(&self) -> Duration {
+        self.lock().ready_at()
+    }
+}
+
 const MILLIONTHS: u64 = 1_000_000;
 
 #[cfg(test)]
@@ -103,8 +147,25 @@ mod tests {
         check(SUBSCRIBE, 1, 10 + 33);
         check(SUBSCRIBE, 1_000, 10);
         check(Rate { cost: 500, pool: 50_000, refill: 10_000 }, 1, 100 + 199);
-        check(SUBSCRIBE.shared_by(8), 1, 1 + 4);
-        check(SUBSCRIBE.shared_by(1_000), 1, 1);
+    }
+
+    #[test]
+    fn what_was_asked_before_counts() {
+        for (quiet_ms, expected) in [(0, 0), (299, 0), (300, 1), (1_500, 5), (60_000, 10)] {
+            let (quiet, now) = (Duration::from_millis(quiet_ms), Duration::from_secs(9));
+            let mut credits = Credits::after(SUBSCRIBE, quiet, now);
+            let passed = (0..20).filter(|_| credits.take(now)).count();
+            assert_eq!(passed, expected, "after {quiet_ms} ms");
+        }
+    }
+
+    #[test]
+    fn many_connections_get_what_one_would() {
+        let shared = Shared::new(Credits::new(SUBSCRIBE));
+        let connections = vec![shared; 15];
+        let times = (0..10_000).map(Duration::from_millis);
+        let passed = times.flat_map(|now| connections.iter().map(move |one| one.take(now)));
+        assert_eq!(passed.filter(|passed| *passed).count(), 10 + 33);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::stop::Stop;
 use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
-pub use lines::lines;
+pub use lines::{allowance, lines};
 use steward::Steward;
 
 /// What is to be recorded, and how.
@@ -92,10 +92,14 @@ impl Recorder {
         let catalogue = Catalogue::ask_unless(stop, wishes, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
-        let mut lines =
-            lines(&plan, &endpoint, credentials.as_ref(), &journal.recovery, secrets::entropy);
         // What is listed channel by channel is recorded, and nothing beside it.
-        if config.book_mode() == BookMode::Sampled && wishes.channels == Channels::Selected {
+        let sampled =
+            config.book_mode() == BookMode::Sampled && wishes.channels == Channels::Selected;
+        let allowance = allowance(&journal.recovery, sampled, clock.now());
+        let credentials = credentials.as_ref();
+        let mut lines =
+            lines(&plan, &endpoint, credentials, &journal.recovery, &allowance, secrets::entropy);
+        if sampled {
             lines::sample(&mut lines, &plan, &config.books);
         }
         if endpoint.tls {

@@ -33,7 +33,6 @@ use schema::tables::Rows;
 use schema::{Micros, Now};
 use sonic_rs::LazyValue;
 
-use crate::credits::Credits;
 use crate::session::{Cause, Chain, Counters, Decode, Outage, Session, SessionError};
 use crate::subscriptions::{Request, Subscriptions};
 use chains::Chains;
@@ -44,7 +43,7 @@ use refusals::Refusals;
 use request::{Pending, Purpose};
 use sampler::Sampler;
 pub use sampler::Sampling;
-pub use settings::Settings;
+pub use settings::{Allowance, Settings};
 use watchdog::Watchdog;
 
 /// A shard's conversation with Deribit.
@@ -60,8 +59,6 @@ pub struct Connection<D> {
     pending: Pending,
     owed: Owed,
     phase: Phase,
-    subscribing: Credits,
-    asking: Credits,
     watchdog: Watchdog,
     outage: Outage,
     refusals: Refusals,
@@ -105,8 +102,6 @@ impl<D: Decode> Connection<D> {
             pending: Pending::default(),
             owed: Owed::default(),
             phase: Phase::Down,
-            subscribing: Credits::new(settings.subscribing),
-            asking: Credits::new(settings.asking),
             watchdog: Watchdog::new(settings.idle_max, settings.silent_data_max),
             outage: Outage::new(shard()),
             refusals: Refusals::new(shard()),
@@ -119,12 +114,11 @@ impl<D: Decode> Connection<D> {
         }
     }
 
-    /// Also samples the books of the tickers' instruments. Everything else that this connection
-    /// asks for has a part of the credits less from now on. To be said before the first swap.
+    /// Also samples the books of the tickers' instruments, from the part of the credits that the
+    /// allowance leaves for that. To be said before the first swap.
     pub fn sample(&mut self, sampling: Sampling) {
-        let ((part, of), rate) = (sampler::PART, self.settings.subscribing);
+        let rate = settings::SUBSCRIBING.shared_by(sampling.turn.1.into());
         self.sampler = Some(Sampler::new(self.settings.shard.clone(), sampling, rate));
-        self.subscribing = Credits::new(rate.part((of - part, of)));
     }
 
     /// What decodes.
@@ -239,14 +233,18 @@ impl<D: Decode> Connection<D> {
     }
 
     fn transmit_channels(&mut self, now: Duration, out: &mut Vec<u8>) -> bool {
-        let waits = self.subscriptions.due() > now || self.subscribing.ready_at() > now;
-        if self.phase != Phase::Open || waits {
+        if self.phase != Phase::Open || self.subscriptions.due() > now {
+            return false;
+        }
+        let mut credits = self.settings.allowance.subscribing.lock();
+        if credits.ready_at() > now {
             return false;
         }
         let Some(Request { ticket, verb, channels }) = self.subscriptions.request(now) else {
             return false;
         };
-        let paid = self.subscribing.take(now);
+        let paid = credits.take(now);
+        drop(credits);
         assert!(paid, "there were credits a moment ago");
         let purpose = Purpose::Channels { ticket, channels: channels.len() };
         request::channels(out, self.pending.begin(purpose, now), verb, &channels);
@@ -330,7 +328,7 @@ impl<D: Decode> Session for Connection<D> {
             return false;
         }
         let sent = if self.owed.any() {
-            let paid = self.asking.take(now);
+            let paid = self.settings.allowance.asking.take(now);
             if paid {
                 self.transmit_owed(now, out);
             }
@@ -356,10 +354,11 @@ impl<D: Decode> Session for Connection<D> {
         }
         deadline = deadline.min(self.decoder.deadline()).min(self.chains.deadline());
         if self.owed.any() {
-            deadline = deadline.min(self.asking.ready_at());
+            deadline = deadline.min(self.settings.allowance.asking.ready_at());
         }
         if self.phase == Phase::Open {
-            deadline = deadline.min(self.subscriptions.due().max(self.subscribing.ready_at()));
+            let paid_at = self.settings.allowance.subscribing.ready_at();
+            deadline = deadline.min(self.subscriptions.due().max(paid_at));
             deadline = deadline.min(self.sampler.as_ref().map_or(Duration::MAX, Sampler::deadline));
         }
         deadline

@@ -106,7 +106,9 @@ impl Program {
         };
         let outboxes = (0..frame.readers).map(outbox).collect();
         let endpoint = Endpoint::parse("ws://exchange.test/ws/api/v2").unwrap();
-        let setups = recorder::lines(&frame.plan, &endpoint, None, &recovery, || random.next());
+        let allowance = recorder::allowance(&recovery, false, clock.now());
+        let next = || random.next();
+        let setups = recorder::lines(&frame.plan, &endpoint, None, &recovery, &allowance, next);
         let mailboxes = setups.iter().map(|setup| setup.mailbox.clone()).collect();
         let link = |setup| Link::new(setup, None, reached.clone());
         let links = setups.into_iter().map(link).collect();

@@ -1,10 +1,11 @@
 //! The connections that a plan asks for, each going on where the journal left its shard.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use journal::Recovery;
 use lifecycle::{Plan, Swap};
-use schema::Micros;
+use schema::{Micros, Now};
 
 use crate::backoff::Backoff;
 use crate::config::Books;
@@ -12,7 +13,7 @@ use crate::deribit::{Decoder, LastIdentity};
 use crate::endpoint::Endpoint;
 use crate::metrics;
 use crate::reader::{LineSetup, Mailbox, Talk};
-use crate::rpc::{Credentials, Sampling, Settings};
+use crate::rpc::{Allowance, Credentials, Sampling, Settings};
 use crate::session::{Cause, CauseKind, Session};
 
 /// One line for every shard; one that has nothing to listen to connects when it has. What the
@@ -23,13 +24,11 @@ pub fn lines(
     endpoint: &Endpoint,
     credentials: Option<&Credentials>,
     recovery: &Recovery,
+    allowance: &Allowance,
     mut entropy: impl FnMut() -> u64,
 ) -> Vec<LineSetup> {
-    let swaps: Vec<_> = plan.swaps().collect();
-    let used = swaps.iter().filter(|(_, swap)| !swap.goal.is_empty()).count();
-    let connections = used.max(1) as u64;
     let number = |(connection, (shard, swap)): (u32, (Arc<str>, Swap))| {
-        let mut settings = Settings::new(Arc::clone(&shard), connections);
+        let mut settings = Settings::new(Arc::clone(&shard), allowance.clone());
         settings.credentials = credentials.cloned();
         let known = gap(recovery, &shard, settings.latency_us_max);
         let mut session = Talk::new(settings, decoder(recovery, &shard));
@@ -53,7 +52,7 @@ pub fn lines(
             seed,
         }
     };
-    (0..).zip(swaps).map(number).collect()
+    (0..).zip(plan.swaps()).map(number).collect()
 }
 
 /// Lets every line sample the books of its instruments, one after the other; the last shard, which
@@ -78,6 +77,18 @@ fn gap(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<(Micros, Mic
     }
     let read = Micros(through.0.saturating_sub(latency_us));
     Some((shards.get(shard).map_or(read, |known| known.alive_at.min(read)), through))
+}
+
+/// What may be asked of the exchange, as far as the journal knows: a recorder that ran a moment ago
+/// has used up what this one would begin with.
+#[must_use]
+pub fn allowance(recovery: &Recovery, sampled: bool, now: Now) -> Allowance {
+    let alive = recovery.resume.shards.values().map(|shard| shard.alive_at);
+    let last = alive.chain(recovery.watermark.map(|known| known.through)).max();
+    let quiet = last.map_or(Duration::MAX, |last| {
+        Duration::from_micros(u64::try_from(now.utc.0.saturating_sub(last.0)).unwrap_or(0))
+    });
+    Allowance::after(quiet, sampled, now.monotonic)
 }
 
 /// A decoder that knows what was recorded last: what the exchange sends again is not new.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::credits::Rate;
-use crate::rpc::Credentials;
+use crate::credits::{Credits, Rate, Shared};
+use crate::rpc::{Credentials, sampler};
 use crate::subscriptions::Limits;
 
 /// How one connection behaves. The numbers of the exchange are PROTOCOL 3 to 5's.
@@ -27,16 +27,37 @@ pub struct Settings {
     pub latency_us_max: i64,
     /// What fits into one request.
     pub limits: Limits,
-    /// What subscribe and unsubscribe may cost this connection.
-    pub subscribing: Rate,
-    /// What every other request may cost this connection.
-    pub asking: Rate,
+    /// What may be asked.
+    pub allowance: Allowance,
+}
+
+/// What all connections of an address may ask for together. Clones are the same allowance.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// For subscribe and unsubscribe.
+    pub subscribing: Shared,
+    /// For every other request.
+    pub asking: Shared,
+}
+
+impl Allowance {
+    /// For an address from which nothing was asked for so long until now. What was asked before is
+    /// not known, so that nothing may have been left then.
+    ///
+    /// Where books are sampled, a part of it is left for that.
+    #[must_use]
+    pub fn after(quiet: Duration, sampled: bool, now: Duration) -> Self {
+        let (part, of) = sampler::PART;
+        let subscribing = if sampled { SUBSCRIBING.part((of - part, of)) } else { SUBSCRIBING };
+        let shared = |rate| Shared::new(Credits::after(rate, quiet, now));
+        Self { subscribing: shared(subscribing), asking: shared(ASKING) }
+    }
 }
 
 impl Settings {
-    /// The settings of one of `connections` that share an address and its limits.
+    /// The settings of a connection that shares this allowance.
     #[must_use]
-    pub fn new(shard: Arc<str>, connections: u64) -> Self {
+    pub fn new(shard: Arc<str>, allowance: Allowance) -> Self {
         Self {
             shard,
             client_name: "tapedeck".to_owned(),
@@ -46,8 +67,7 @@ impl Settings {
             silent_data_max: Duration::from_secs(300),
             latency_us_max: 2_000_000,
             limits: Limits { channels_max: CHANNELS_MAX, bytes_max: FRAME_BYTES_MAX - FRAME_BYTES },
-            subscribing: SUBSCRIBING.shared_by(connections),
-            asking: ASKING.shared_by(connections),
+            allowance,
         }
     }
 }
@@ -58,5 +78,5 @@ const FRAME_BYTES_MAX: usize = 32_000;
 /// What a frame holds besides its channels.
 const FRAME_BYTES: usize = 128;
 /// Published for accounts; what holds without a login is unknown, so the same.
-const SUBSCRIBING: Rate = Rate { cost: 3_000, pool: 30_000, refill: 10_000 };
-const ASKING: Rate = Rate { cost: 500, pool: 50_000, refill: 10_000 };
+pub(super) const SUBSCRIBING: Rate = Rate { cost: 3_000, pool: 30_000, refill: 10_000 };
+pub(super) const ASKING: Rate = Rate { cost: 500, pool: 50_000, refill: 10_000 };

@@ -17,7 +17,8 @@ use schema::tables::Rows;
 use schema::{Micros, Now};
 use serde_json::{Value, json};
 
-use super::{Connection, Sampling, Settings};
+use super::settings::{ASKING, SUBSCRIBING};
+use super::{Allowance, Connection, Sampling, Settings};
 use crate::backoff::{Backoff, Random};
 use crate::credits::{Credits, Rate};
 use crate::session::{Cause, Session, SessionError};
@@ -96,20 +97,24 @@ impl World {
             _ => format!("BTC-{i}"),
         };
         let channels = |i| ["ticker", "trades", "book"].map(|it| format!("{it}.{}.100ms", name(i)));
-        let mut settings = Settings::new("btc-options-0".into(), 1 + random.bits() % 8);
+        // The exchange has just been asked by others, or not for a long time.
+        let quiet = Duration::from_millis([0, 1_000, 60_000][(random.bits() % 3) as usize]);
+        let sampled = !seed.is_multiple_of(4);
+        let allowance = Allowance::after(quiet, sampled, Duration::ZERO);
+        let mut settings = Settings::new("btc-options-0".into(), allowance);
         settings.silent_data_max = Duration::from_secs(90);
         let server = Exchange::new(&mut random, seed ^ 1);
-        let part_of_all = settings.subscribing;
-        let part = part_of_all.part((1, 4));
+        let tape = if sampled { SUBSCRIBING.part((3, 4)) } else { SUBSCRIBING };
+        let part = SUBSCRIBING.shared_by(TURNS.into()).part((1, 4));
         let chunk = 2 * part.cost;
         let mut world = Self {
             now_us: 0,
             order: 0,
             events: BinaryHeap::new(),
-            asking: Credits::new(settings.asking),
-            subscribing: Credits::new(settings.subscribing.part((3, 4))),
+            asking: Credits::after(ASKING, quiet, Duration::ZERO),
+            subscribing: Credits::after(tape, quiet, Duration::ZERO),
             sampling: Credits::new(Rate { pool: chunk.max(part.pool), ..part }),
-            sampled: !seed.is_multiple_of(4),
+            sampled,
             session: Connection::new(settings, Tape::default()),
             backoff: Backoff::new(seed),
             rows: Rows::default(),
@@ -131,11 +136,9 @@ impl World {
             random,
         };
         if world.sampled {
-            let turn = ((world.random.bits() % 8) as u32, 8);
+            let turn = (world.random.bits() as u32 % TURNS, TURNS);
             let every = Duration::from_secs(60);
             world.session.sample(Sampling { depth: 20, every, capacity: 500, turn });
-        } else {
-            world.subscribing = Credits::new(part_of_all);
         }
         world.swap();
         world.after(0, Event::Connect);
@@ -377,6 +380,8 @@ fn utc(us: u64) -> Micros {
     Micros(1_800_000_000_000_000 + i64::try_from(us).unwrap())
 }
 
+/// Connections that take turns with their samples.
+const TURNS: u32 = 8;
 const GARBAGE: &str = "{\"jsonrpc\":";
 const FAULTS_US: u64 = 300_000_000;
 /// By then what was said before the last fault has arrived, if it ever does.

@@ -18,7 +18,7 @@ use schema::tables::Rows;
 use schema::{Micros, Now, Origin};
 use serde_json::Value;
 
-use super::{Connection, Credentials, Sampling, Settings};
+use super::{Allowance, Connection, Credentials, Sampling, Settings};
 use crate::session::{Cause, CauseKind, Chain, Decode, Session, SessionError};
 
 mod books;
@@ -171,7 +171,8 @@ impl Conversation {
 
 #[track_caller]
 fn check(credentials: Option<Credentials>, script: &str) {
-    let mut settings = Settings::new("s".into(), 1);
+    let mut settings =
+        Settings::new("s".into(), Allowance::after(Duration::MAX, false, Duration::ZERO));
     settings.client_name = String::new();
     settings.credentials = credentials;
     let mut conversation = Conversation {

@@ -12,7 +12,7 @@ use schema::tables::Rows;
 use schema::{Batch, Kind, Micros, Now, Origin};
 use serde::de::IgnoredAny;
 use tapedeck::deribit::{Counts, Decoder, Limits, Stored, Tally, instruments};
-use tapedeck::rpc::{Connection, Settings};
+use tapedeck::rpc::{Allowance, Connection, Settings};
 use tapedeck::session::{Cause, Session};
 
 use crate::tape::{cell, column};
@@ -46,8 +46,9 @@ struct Conversation {
 
 impl Conversation {
     fn new() -> Self {
+        let allowance = Allowance::after(Duration::MAX, false, Duration::ZERO);
         let mut session =
-            Connection::new(Settings::new("s".into(), 1), Decoder::new(Limits::default()));
+            Connection::new(Settings::new("s".into(), allowance), Decoder::new(Limits::default()));
         let now = Now { monotonic: Duration::from_secs(1), utc: Micros(1_790_000_000_000_000) };
         session.swap(Swap { generation: 1, goal: CHANNELS.into_iter().collect() });
         session.connected(now);
