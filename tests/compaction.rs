@@ -1,4 +1,4 @@
-//! Merging beside readers that glob in a loop, and through kill -9: no count is ever wrong.
+//! Merging beside readers that glob in a loop, and through kill -9: nothing is lost or there twice.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -16,9 +16,9 @@ fn a_reader_in_a_loop_never_counts_wrong() {
 }
 
 #[test]
-fn readers_in_a_loop_never_count_wrong() {
+fn readers_in_a_loop_never_count_twice() {
     let Some(python) = python() else {
-        let name = "compaction::readers_in_a_loop_never_count_wrong";
+        let name = "compaction::readers_in_a_loop_never_count_twice";
         return skip(name, "no Python with readers: tests/run --install");
     };
     let folder = tempfile::tempdir().unwrap();

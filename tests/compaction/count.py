@@ -45,7 +45,12 @@ def stored():
     return int((data / "stored").read_text())
 
 
-looks, vanished = dict.fromkeys(readers, 0), dict.fromkeys(readers, 0)
+# These ask of each listed name whether it is a file and leave out, in silence, what is gone by
+# then (docs/archive.md): a look that an exchange falls into may lack files. It is counted and
+# printed, and the next look must be whole; nothing may ever be there twice.
+asking = {"duckdb", "duckdb, everything below", "pyarrow"}
+looks, vanished, lacking = ({name: 0 for name in readers} for _ in range(3))
+lacked = False
 for name in itertools.cycle(readers):
     before = stored()
     try:
@@ -59,10 +64,16 @@ for name in itertools.cycle(readers):
     after = stored() + 1
     count, distinct, least, greatest = found
     whole = count % rows == 0 and before <= count // rows <= after
+    if name in asking and not whole and not lacked and distinct == count < before * rows:
+        lacking[name] += 1
+        lacked = True
+        continue
+    lacked = False
     if not whole or distinct != count or (least, greatest) != (0, count - 1):
         sys.exit(f"{name}: {found} of {before} to {after} records of {rows} rows")
     looks[name] += 1
     if before == records and (data / "merged").exists() and min(looks.values()) > 10:
         break
 for name in readers:
-    print(f"{name}: {looks[name]} looks, {vanished[name]} met a file that was just merged")
+    met = f"{vanished[name]} met a file that was just merged, {lacking[name]} left it out"
+    print(f"{name}: {looks[name]} looks, {met}")
