@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tapedeck_tests::Running;
+use tapedeck_tests::shards::Shards;
 use tapedeck_tests::tape::Tape;
 use tapedeck_tests::truth::{Difference, Sent, Truth};
 
@@ -94,23 +95,25 @@ impl Market {
     #[track_caller]
     pub(crate) fn assert_gaps_cover_until(&mut self, end: i64) -> Tape {
         let (truth, tape) = (self.truth(), Tape::read(&self.data()));
-        assert_named(&truth.compare(&tape), &tape, end);
+        assert_named(&truth, &truth.compare(&tape), &tape, end);
         tape
     }
 }
 
 /// Nothing is stored twice or was never sent, and what is missing of what was sent up to this
-/// instant, µs UTC, was sent inside a gap that the recorder itself names.
+/// instant, µs UTC, was sent inside a gap that the recorder itself names, of the shard that it
+/// would have come through.
 #[track_caller]
-pub(crate) fn assert_named(difference: &Difference, tape: &Tape, end: i64) {
+pub(crate) fn assert_named(truth: &Truth, difference: &Difference, tape: &Tape, end: i64) {
     let surplus = &difference.surplus;
     assert!(surplus.is_empty(), "{} rows too many, {:?} …", surplus.len(), surplus.first());
+    let shards = Shards::new(truth, tape, end);
     let named = |sent: &Sent| {
         let (table, instrument) = sent.subject();
         let covers = |start: i64, end: Option<i64>| {
             start - UNDER_WAY_US <= sent.at && end.is_none_or(|end| sent.at <= end)
         };
-        let mut gaps = tape.gaps.iter().filter(|gap| gap.concerns(table, instrument));
+        let mut gaps = tape.gaps.iter().filter(|gap| shards.explains(gap, table, instrument));
         gaps.any(|gap| match gap.cause.as_str() {
             // The trades' own times, of which the exchange tells a little later.
             "trade_seq" => covers(gap.start, gap.end.map(|end| end + UNDER_WAY_US)),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use exchange::Faults;
 use tapedeck_tests::chaos::Script;
+use tapedeck_tests::shards::Shards;
 use tapedeck_tests::slope::{Slope, Trend};
 use tapedeck_tests::tape::Tape;
 use tapedeck_tests::{Running, heavy, say};
@@ -46,7 +47,9 @@ fn what_is_lost_is_named_and_memory_stays() {
     let blind = share_in_gaps(&tape, length);
     say(&format_args!("{}; {:.1} % of the time", Gaps(&tape), 100.0 * blind));
 
-    assert_named(&difference, &tape, end);
+    let (known, groups) = Shards::new(&truth, &tape, end).known();
+    say(&format_args!("the shard is known of {known} of {groups} groups of connections"));
+    assert_named(&truth, &difference, &tape, end);
     assert!(blind < BLIND_MAX, "{:.1} % of the time is in gaps", 100.0 * blind);
     assert_ne!(memory.judgement(), Some(Trend::Exceeds), "{memory}");
 }

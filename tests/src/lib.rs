@@ -8,6 +8,7 @@ pub mod fuzz;
 mod machine;
 pub mod random;
 mod running;
+pub mod shards;
 mod skips;
 pub mod slope;
 mod stored;

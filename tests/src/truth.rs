@@ -3,12 +3,13 @@
 //! Written against the wire alone (serde_json, field by field): nothing of the recorder's decoder
 //! is used, so that a mistake there cannot hide here.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::books;
+use crate::shards::subject;
 use crate::tape::{Columns, Tape};
 
 /// A row that was sent, under the same key that [`Tape`] gives a stored row.
@@ -29,6 +30,17 @@ impl Sent {
     }
 }
 
+/// A connection as the exchange saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// What it carried rows of: table and instrument.
+    pub subjects: BTreeSet<String>,
+    /// When the newest frame was sent, µs UTC of the exchange.
+    pub newest: i64,
+    /// When the exchange saw it end, which may be long after the other side hung up.
+    pub closed: Option<i64>,
+}
+
 /// Everything that was sent and must be stored, in the order of sending.
 #[derive(Debug, Default)]
 pub struct Truth {
@@ -36,6 +48,8 @@ pub struct Truth {
     pub rows: Vec<Sent>,
     /// Frames that were read.
     pub frames: usize,
+    /// The connections over which rows were sent, by number.
+    pub connections: BTreeMap<u64, Connection>,
     /// Rows that may be stored, each so often: windows, of which a sampler takes the first one of
     /// a subscription, and snapshots of a book that is known already.
     optional: BTreeMap<String, i64>,
@@ -82,11 +96,25 @@ impl Truth {
         let mut truth = Self::default();
         for line in text.lines() {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            let connection = line["connection"].as_u64().unwrap_or_default();
+            if line["event"] == "closed" {
+                truth.connections.entry(connection).or_default().closed = line["at"].as_i64();
+            }
             let Some(frame) = line["frame"].as_str() else { continue };
             let at = line["sent_at"].as_i64().expect("a frame has its time");
+            let before = truth.rows.len();
             truth.frame(frame, at);
+            truth.note(connection, at, before);
         }
         truth
+    }
+
+    /// The rows from that one on were sent over this connection.
+    fn note(&mut self, connection: u64, at: i64, from: usize) {
+        let connection = self.connections.entry(connection).or_default();
+        connection.newest = connection.newest.max(at);
+        let subjects = self.rows[from..].iter().map(Sent::subject);
+        connection.subjects.extend(subjects.map(|(table, name)| subject(table, name)));
     }
 
     /// Takes in the text of a frame that was sent.
