@@ -84,8 +84,8 @@ fn table(figures: &[Vec<Value>]) -> String {
     let ours = ["sorted rows into a file a flush", "merging them into a day", "reading the day"];
     let ours = ours.map(|what| ("tapedeck", what, "zstd 1"));
     let mut text = format!(
-        "{} rows, {} rounds.\n\n| system | what | compression | bytes a row | M rows a CPU second | MiB \
-         added |\n|---|---|---|---|---|---|\n",
+        "{} rows, {} rounds.\n\n| system | what | compression | bytes a row | M rows a CPU \
+         second | MiB added |\n|---|---|---|---|---|---|\n",
         figures[0][0]["rows"],
         figures[0].len()
     );
