@@ -44,6 +44,13 @@ pub struct Wishes {
     pub raw_frames: Option<u64>,
 }
 
+impl Wishes {
+    /// What is listed channel by channel is recorded, and nothing beside it.
+    fn sample_books(&self) -> bool {
+        self.config.book_mode() == BookMode::Sampled && self.channels == Channels::Selected
+    }
+}
+
 /// Where the list of channels comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channels {
@@ -92,9 +99,7 @@ impl Recorder {
         let catalogue = Catalogue::ask_unless(stop, wishes, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
-        // What is listed channel by channel is recorded, and nothing beside it.
-        let sampled =
-            config.book_mode() == BookMode::Sampled && wishes.channels == Channels::Selected;
+        let sampled = wishes.sample_books();
         let allowance = allowance(&journal.recovery, sampled, clock.now());
         let credentials = credentials.as_ref();
         let mut lines =
