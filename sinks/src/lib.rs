@@ -8,6 +8,7 @@ pub mod postgres;
 #[cfg(test)]
 mod sample;
 mod sink;
+mod waiting;
 
 pub use self::parquet::Parquet;
 pub use self::postgres::Postgres;

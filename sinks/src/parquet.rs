@@ -15,6 +15,7 @@ use std::time::Duration;
 use journal::disk::Disk;
 use schema::{Batch, Now, Partition, tables};
 
+use crate::waiting::Waiting;
 use crate::{Accepted, Position, Sink, SinkError};
 
 mod chunks;
@@ -92,9 +93,7 @@ struct Opened {
     accepted: u64,
     /// Nothing was taken yet: the journal may have forgotten what would come next.
     fresh: bool,
-    waiting: Vec<Arc<Batch>>,
-    waiting_bytes: usize,
-    waiting_since: Option<Duration>,
+    waiting: Waiting,
     /// Folders that were made, or found, and synced from the root down.
     folders: BTreeSet<PathBuf>,
 }
@@ -113,13 +112,12 @@ impl Parquet {
     /// Makes files of everything that waits. After an error the sink is closed.
     fn store(&mut self) -> Result<Position, SinkError> {
         let mut opened = self.opened.take().expect(OPEN_FIRST);
-        if !opened.waiting.is_empty() {
+        if !opened.waiting.batches().is_empty() {
             let entry = self.write_files(&mut opened)?;
             let durable = entry.to;
             opened.manifest.append(&*self.disk, entry)?;
             opened.durable = durable;
             opened.waiting.clear();
-            (opened.waiting_bytes, opened.waiting_since) = (0, None);
         }
         assert_eq!(opened.durable, opened.accepted, "nothing waits after a flush");
         let durable = opened.durable;
@@ -128,13 +126,14 @@ impl Parquet {
     }
 
     fn write_files(&self, opened: &mut Opened) -> Result<Entry, SinkError> {
-        let first = opened.waiting.first().expect("a flush has rows").position();
+        let first = opened.waiting.batches().first().expect("a flush has rows").position();
         let (from, to) = (first, opened.accepted);
         let name = FileName::new(&opened.journal, from, to);
         let mut files = Vec::new();
         let mut folders = BTreeSet::new();
         for table in tables::ALL {
-            let batches = opened.waiting.iter().filter(|batch| batch.table().name == table.name);
+            let batches = opened.waiting.batches().iter();
+            let batches = batches.filter(|batch| batch.table().name == table.name);
             let batches: Vec<&Batch> = batches.map(Arc::as_ref).collect();
             let order = Order::new(table, batches);
             for (below, run) in order.runs() {
@@ -148,7 +147,7 @@ impl Parquet {
             let synced = self.disk.sync_folder(&folder);
             synced.map_err(|error| failure::io(&*self.disk, "syncing", &folder, error))?;
         }
-        let waiting: usize = opened.waiting.iter().map(|batch| batch.rows()).sum();
+        let waiting: usize = opened.waiting.batches().iter().map(|batch| batch.rows()).sum();
         let written: u64 = files.iter().map(|file| file.rows).sum();
         assert_eq!(waiting as u64, written, "rows in, rows out");
         Ok(Entry { journal: opened.journal.clone(), from, to, files })
@@ -204,14 +203,10 @@ impl Parquet {
     /// Makes files of what waits once that is old.
     fn store_old(&mut self, now: Now) -> Result<Position, SinkError> {
         let opened = self.opened.as_mut().expect(OPEN_FIRST);
-        if opened.waiting.is_empty() {
-            return Ok(Position(opened.durable));
+        match opened.waiting.is_old(now, self.options.age_max) {
+            true => self.store(),
+            false => Ok(Position(opened.durable)),
         }
-        let since = *opened.waiting_since.get_or_insert(now.monotonic);
-        if now.monotonic.saturating_sub(since) < self.options.age_max {
-            return Ok(Position(opened.durable));
-        }
-        self.store()
     }
 
     fn prepare_root(&self) -> std::io::Result<()> {
@@ -256,9 +251,7 @@ impl Sink for Parquet {
             durable,
             accepted: durable,
             fresh: true,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            waiting_since: None,
+            waiting: Waiting::default(),
             folders: BTreeSet::new(),
         });
         Ok(Position(durable))
@@ -268,7 +261,7 @@ impl Sink for Parquet {
         for batch in batches {
             let opened = self.opened.as_mut().expect(OPEN_FIRST);
             opened.take(batch);
-            if opened.waiting_bytes >= self.options.bytes_max {
+            if opened.waiting.bytes() >= self.options.bytes_max {
                 self.store()?;
             }
         }
@@ -304,7 +297,6 @@ impl Opened {
             batch.table().name
         );
         self.accepted = batch.position();
-        self.waiting_bytes += batch.bytes();
         self.waiting.push(Arc::clone(batch));
     }
 }

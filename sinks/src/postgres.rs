@@ -13,6 +13,7 @@ use rustls::ClientConfig;
 use schema::{Batch, Now};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::waiting::Waiting;
 use crate::{Accepted, Position, Sink, SinkError, SinkErrorKind};
 
 mod catalog;
@@ -79,15 +80,12 @@ struct Opened {
     runtime: Runtime,
     durable: u64,
     accepted: u64,
-    waiting: Vec<Arc<Batch>>,
-    waiting_bytes: usize,
-    waiting_since: Option<Duration>,
+    waiting: Waiting,
 }
 
 impl Opened {
     fn take(&mut self, batch: Arc<Batch>) {
         self.accepted = batch.position();
-        self.waiting_bytes += batch.bytes();
         self.waiting.push(batch);
     }
 }
@@ -142,9 +140,7 @@ impl Postgres {
             runtime,
             durable,
             accepted: durable,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            waiting_since: None,
+            waiting: Waiting::default(),
         });
         Ok(Position(durable))
     }
@@ -152,14 +148,13 @@ impl Postgres {
     /// Stores everything that waits. After an error the sink is closed.
     fn store(&mut self) -> Result<Position, SinkError> {
         let mut opened = self.opened.take().expect(OPEN_FIRST);
-        if !opened.waiting.is_empty() {
+        if !opened.waiting.batches().is_empty() {
             let range = (opened.durable, opened.accepted);
-            let (session, batches) = (&mut opened.session, &opened.waiting);
+            let (session, batches) = (&mut opened.session, opened.waiting.batches());
             let stored = in_time(ANSWER_MAX, "storing rows", session.store(batches, range));
             opened.runtime.block_on(stored).map_err(patient)?;
             opened.durable = opened.accepted;
             opened.waiting.clear();
-            (opened.waiting_bytes, opened.waiting_since) = (0, None);
         }
         let durable = opened.durable;
         self.opened = Some(opened);
@@ -184,7 +179,7 @@ impl Sink for Postgres {
                 opened.take(hole::named(opened.accepted, batch));
             }
             opened.take(Arc::clone(batch));
-            if opened.waiting_bytes >= self.options.bytes_max {
+            if opened.waiting.bytes() >= self.options.bytes_max {
                 self.store()?;
             }
         }
@@ -193,14 +188,10 @@ impl Sink for Postgres {
 
     fn flush(&mut self, now: Now) -> Result<Position, SinkError> {
         let opened = self.opened.as_mut().expect(OPEN_FIRST);
-        if opened.waiting.is_empty() {
-            return Ok(Position(opened.durable));
+        match opened.waiting.is_old(now, self.options.age_max) {
+            true => self.store(),
+            false => Ok(Position(opened.durable)),
         }
-        let since = *opened.waiting_since.get_or_insert(now.monotonic);
-        if now.monotonic.saturating_sub(since) < self.options.age_max {
-            return Ok(Position(opened.durable));
-        }
-        self.store()
     }
 
     fn close(&mut self) -> Result<Position, SinkError> {
