@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::SchemaRef;
 
 use crate::{Digest, Micros, Table};
@@ -118,20 +118,22 @@ impl Draft {
     /// The first and the last `received_at` of the rows.
     #[must_use]
     pub fn received(&self) -> (Micros, Micros) {
-        let index = self.table.index_of("received_at").expect("every recorded table has it");
-        // `sequence` is not there yet.
-        let index = if index > Table::SEQUENCE { index - 1 } else { index };
-        let times = self.columns[index].as_primitive::<TimestampMicrosecondType>();
+        let times = self.times("received_at").expect("every recorded table has it");
         (Micros(times.value(0)), Micros(times.value(self.rows - 1)))
     }
 
     /// The earliest of the rows' own instants, where the table has such.
     #[must_use]
     pub fn said_from(&self) -> Option<Micros> {
-        let index = self.table.index_of("timestamp")?;
+        self.times("timestamp")?.iter().flatten().min().map(Micros)
+    }
+
+    /// The column of that name, if the table has one of instants.
+    fn times(&self, name: &str) -> Option<&TimestampMicrosecondArray> {
+        let index = self.table.index_of(name)?;
+        // `sequence` is not there yet.
         let index = if index > Table::SEQUENCE { index - 1 } else { index };
-        let times = self.columns[index].as_primitive_opt::<TimestampMicrosecondType>()?;
-        times.iter().flatten().min().map(Micros)
+        self.columns[index].as_primitive_opt()
     }
 
     /// Gives the draft its place in the journal: record `position`, first row `sequence`.
@@ -190,6 +192,13 @@ impl Batch {
     #[must_use]
     pub fn columns(&self) -> &RecordBatch {
         &self.columns
+    }
+
+    /// When each row was received.
+    #[must_use]
+    pub fn received_at(&self) -> &TimestampMicrosecondArray {
+        let index = self.table.index_of("received_at").expect("every recorded table has it");
+        self.columns.column(index).as_primitive()
     }
 
     /// How many rows; at least one.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
 use schema::tables::DataGap;
 use schema::{Batch, Builder, Micros, Origin};
 
@@ -14,7 +12,8 @@ pub(super) fn named(accepted: u64, next: &Batch) -> Arc<Batch> {
     let detail = format!(
         "records {first} to {last} were no longer in the journal when the database asked for them"
     );
-    let end = oldest(next);
+    let oldest = next.received_at().values().iter().copied().min();
+    let end = Micros(oldest.expect("a batch has a row"));
     let mut gap = Builder::<DataGap<'static>>::default();
     gap.push(&DataGap {
         // Nobody knows any more when they were received.
@@ -30,11 +29,4 @@ pub(super) fn named(accepted: u64, next: &Batch) -> Arc<Batch> {
     });
     let gap = gap.take(Origin::default()).expect("it has a row");
     Arc::new(gap.number(last, next.sequence() - 1))
-}
-
-/// When its first row was received.
-fn oldest(batch: &Batch) -> Micros {
-    let at = batch.table().index_of("received_at").expect("every recorded table has it");
-    let times = batch.columns().column(at).as_primitive::<TimestampMicrosecondType>();
-    Micros(times.values().iter().copied().min().expect("a batch has a row"))
 }

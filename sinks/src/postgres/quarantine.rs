@@ -17,7 +17,7 @@ pub(super) fn load(refused: &[Refused], source: &str) -> Load {
     let mut builders = Quarantined::builders();
     for refused in refused {
         Quarantined {
-            received_at: received_at(&refused.batch, refused.row),
+            received_at: Micros(refused.batch.received_at().value(refused.row)),
             channel: &refused.name,
             reason: &refused.why,
             raw: &whole(&refused.batch, refused.row).to_string(),
@@ -50,11 +50,6 @@ pub(super) fn report(refused: &[Refused]) {
         let more = counts.len() - REASONS_MAX;
         tracing::warn!(more, "and for other reasons: see the table quarantine");
     }
-}
-
-fn received_at(batch: &Batch, row: usize) -> Micros {
-    let at = batch.table().index_of("received_at").expect("every recorded table has it");
-    Micros(batch.columns().column(at).as_primitive::<TimestampMicrosecondType>().value(row))
 }
 
 /// A row as JSON: what is null is left out, a number that JSON has no word for is a text.
