@@ -15,15 +15,6 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// This connection's part of a limit that `connections` share: the exchange counts by address
-    /// and by account, not by connection. At least one request stays possible.
-    #[must_use]
-    pub fn shared_by(self, connections: u64) -> Self {
-        assert!(connections > 0, "somebody shares it");
-        let pool = (self.pool / connections).max(self.cost);
-        Self { cost: self.cost, pool, refill: (self.refill / connections).max(1) }
-    }
-
     /// A part of the limit, for instance 1 of 4. At least one request stays possible.
     #[must_use]
     pub fn part(self, (part, of): (u64, u64)) -> Self {

@@ -117,7 +117,7 @@ impl<D: Decode> Connection<D> {
     /// Also samples the books of the tickers' instruments, from the part of the credits that the
     /// allowance leaves for that. To be said before the first swap.
     pub fn sample(&mut self, sampling: Sampling) {
-        let rate = settings::SUBSCRIBING.shared_by(sampling.turn.1.into());
+        let rate = settings::SUBSCRIBING.part((1, sampling.turn.1.into()));
         self.sampler = Some(Sampler::new(self.settings.shard.clone(), sampling, rate));
     }
 
@@ -357,8 +357,11 @@ impl<D: Decode> Session for Connection<D> {
             deadline = deadline.min(self.settings.allowance.asking.ready_at());
         }
         if self.phase == Phase::Open {
-            let paid_at = self.settings.allowance.subscribing.ready_at();
-            deadline = deadline.min(self.subscriptions.due().max(paid_at));
+            // The credits are everybody's: looked at only by who is about to spend some.
+            let due = self.subscriptions.due();
+            if due < deadline {
+                deadline = deadline.min(due.max(self.settings.allowance.subscribing.ready_at()));
+            }
             deadline = deadline.min(self.sampler.as_ref().map_or(Duration::MAX, Sampler::deadline));
         }
         deadline

@@ -105,7 +105,7 @@ impl World {
         settings.silent_data_max = Duration::from_secs(90);
         let server = Exchange::new(&mut random, seed ^ 1);
         let tape = if sampled { SUBSCRIBING.part((3, 4)) } else { SUBSCRIBING };
-        let part = SUBSCRIBING.shared_by(TURNS.into()).part((1, 4));
+        let part = SUBSCRIBING.part((1, TURNS.into())).part((1, 4));
         let chunk = 2 * part.cost;
         let mut world = Self {
             now_us: 0,

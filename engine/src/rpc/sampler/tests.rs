@@ -22,7 +22,7 @@ impl Bench {
     fn in_turn(turn: (u32, u32), capacity: usize, names: &[&str]) -> Self {
         let every = Duration::from_secs(60);
         let sampling = Sampling { depth: 20, every, capacity, turn };
-        let sampler = Sampler::new("s".into(), sampling, RATE.shared_by(turn.1.into()));
+        let sampler = Sampler::new("s".into(), sampling, RATE.part((1, turn.1.into())));
         let mut bench = Self { sampler, served: None, unmarked: "" };
         bench.want(names);
         bench.sampler.connected(Duration::ZERO);
