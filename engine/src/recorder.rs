@@ -28,6 +28,7 @@ use crate::stop::Stop;
 use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
+pub use destinations::known_sinks;
 pub use lines::{allowance, lines};
 use steward::Steward;
 

@@ -39,15 +39,21 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         config::load(flags.config.as_deref(), environment()).map_err(|error| usage(&error))?;
     logging::start(&config.telemetry);
     let options = flags.options(&config)?;
-    let address = config.sinks.postgres.url.ok_or_else(|| usage(&NO_ADDRESS))?;
-    let ca_file = config.sinks.postgres.ca_file.or(config.tls.ca_file);
-    let trust = Trust::of(ca_file.as_deref()).map_err(|error| usage(&error))?;
-    let plan = with_session(&address, &trust.config, async |client| match flags.dry_run {
+    let address = config.sinks.postgres.url.as_ref().ok_or_else(|| usage(&NO_ADDRESS))?;
+    let trust = trust(&config)?;
+    let plan = with_session(address, &trust.config, async |client| match flags.dry_run {
         true => migrations::plan(client, &options).await,
         false => migrations::migrate(client, &options).await,
     });
-    report(&plan.map_err(|error| failure(&error))?, &address, flags.dry_run);
+    report(&plan.map_err(|error| failure(&error))?, address, flags.dry_run);
     Ok(())
+}
+
+/// Whom the database is trusted by: its own authorities, or those that the exchange has too.
+pub(super) fn trust(config: &Config) -> Result<Trust, Failure> {
+    let ca_file = config.sinks.postgres.ca_file.as_ref().or(config.tls.ca_file.as_ref());
+    let trust = Trust::of(ca_file.map(PathBuf::as_path));
+    trust.map_err(|error| Failure::new(FailureKind::Usage, error))
 }
 
 impl Flags {

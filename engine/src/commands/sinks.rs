@@ -11,7 +11,7 @@ use tapedeck::config::{self, Config};
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::lock::Lock;
 use tapedeck::logging;
-use tapedeck::tls::Trust;
+use tapedeck::recorder::known_sinks;
 
 use super::migrate;
 use super::record::{environment, say};
@@ -77,7 +77,7 @@ fn list(config: &Config) -> Result<(), Failure> {
     let Kept { journal, oldest, newest } = &kept;
     say(&format_args!("the journal {journal} holds the records {oldest} to {newest}"));
     let configured = configured(config);
-    let known = known(data);
+    let known = known_sinks(data);
     let mut trouble = None;
     for name in
         configured.iter().map(|name| (*name).to_owned()).chain(known).collect::<BTreeSet<_>>()
@@ -119,7 +119,7 @@ impl Kept {
 fn forget(name: &str, config: &Config) -> Result<(), Failure> {
     let usage = |sentence: String| Err(Failure::new(FailureKind::Usage, sentence));
     let data = &config.journal.data;
-    let known = known(data);
+    let known = known_sinks(data);
     if !known.iter().any(|known| known == name) {
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return usage(format!(
@@ -158,15 +158,6 @@ fn configured(config: &Config) -> BTreeSet<&'static str> {
     archive.into_iter().chain(database).collect()
 }
 
-/// The sinks that have worked in this folder.
-fn known(data: &Path) -> Vec<String> {
-    let folders = fs::read_dir(data.join("sinks")).into_iter().flatten().flatten();
-    let mut names: Vec<String> =
-        folders.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
 /// Looks into the oldest and the newest segment only.
 fn kept(root: &Path) -> Result<Option<Kept>, Failure> {
     let segments = files(root).into_iter().flat_map(|folder| files(&folder));
@@ -199,9 +190,7 @@ fn archive_position(data: &Path, journal: &str) -> Result<u64, Failure> {
 
 fn database_position(config: &Config, journal: &str) -> Result<u64, Failure> {
     let address = config.sinks.postgres.target().expect("it is configured");
-    let ca_file = config.sinks.postgres.ca_file.as_ref().or(config.tls.ca_file.as_ref());
-    let trust = Trust::of(ca_file.map(PathBuf::as_path))
-        .map_err(|error| Failure::new(FailureKind::Usage, error))?;
+    let trust = migrate::trust(config)?;
     let position = with_session(address, &trust.config, async |client| {
         postgres::position(client, journal).await
     });

@@ -97,16 +97,22 @@ pub(super) fn hold(data: &Path, feed: &Feed, sinks: &[Box<dyn Sink>]) {
         }
     };
     sinks.iter().filter(|sink| sink.durable()).for_each(|sink| keep(sink.name()));
-    let Ok(folders) = std::fs::read_dir(data.join("sinks")) else { return };
-    for folder in folders.flatten() {
-        let name = folder.file_name().to_string_lossy().into_owned();
-        if sinks.iter().any(|sink| sink.name() == name) {
-            continue;
-        }
+    let absent = |name: &String| sinks.iter().all(|sink| sink.name() != name);
+    for name in known_sinks(data).into_iter().filter(absent) {
         tracing::warn!(
             "sink {name} is not configured: the journal keeps all for it until tapedeck sinks \
              forget {name}"
         );
         keep(&name);
     }
+}
+
+/// The names of the sinks that have worked in this data folder, in their order.
+#[must_use]
+pub fn known_sinks(data: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(data.join("sinks")).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        folders.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
