@@ -1,8 +1,9 @@
 //! What a day brings: options expire at 08:00 UTC, others are listed, and the recorder follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use tapedeck_tests::tape::Tape;
+use tapedeck_tests::tape::{Tape, cell, column, for_each_batch};
 
 use crate::market::{Market, run};
 
@@ -23,13 +24,18 @@ fn new_listings_are_recorded_and_expired_options_let_go() {
         .map(str::trim)
         .collect();
     assert!(!listed.is_empty(), "{output}");
-    let gone = output.lines().filter(|line| line.contains("Instrument no longer recorded: "));
-    assert!(gone.count() > 0, "{output}");
+    let gone: BTreeSet<&str> = output
+        .lines()
+        .filter_map(|line| line.split("Instrument no longer recorded: ").nth(1)?.split(' ').next())
+        .collect();
+    assert!(!gone.is_empty(), "{output}");
     assert!(output.contains("BTC: Found "), "{output}");
     assert!(output.contains("BTC: Refresh cycle 1 complete | Tracked: "), "{output}");
 
     let (truth, tape) = (market.truth(), Tape::read(&market.data()));
     assert!(tape.gaps.is_empty(), "{:?}", tape.gaps);
+    assert_told(&market.data(), &listed, &gone);
+    assert_status(&market.data());
     for name in listed {
         let quote = format!("option_quotes {name} ");
         assert!(tape.keys.iter().any(|key| key.starts_with(&quote)), "{name} has no quote");
@@ -42,5 +48,58 @@ fn new_listings_are_recorded_and_expired_options_let_go() {
     assert!(lost.is_empty(), "{} rows are missing, {:?} …", lost.len(), lost.first());
 }
 
+/// Each option that is listed or was let go is told once, in this order.
+#[track_caller]
+fn assert_told(data: &Path, listed: &BTreeSet<&str>, gone: &BTreeSet<&str>) {
+    let mut told: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
+    for_each_batch(&data.join("parquet/lifecycle_events"), |batch| {
+        for row in 0..batch.num_rows() {
+            let text = |name| cell(column(batch, name), row);
+            let place = text("sequence").parse().unwrap();
+            told.entry(text("instrument_name")).or_default().push((place, text("event_type")));
+        }
+    });
+    let mut both = 0;
+    for (name, mut events) in told {
+        events.sort();
+        let events: Vec<&str> = events.iter().map(|(_, event)| &**event).collect();
+        let expected: &[&str] = match gone.contains(&*name) {
+            true => &LIFE,
+            false => &LIFE[..2],
+        };
+        assert_eq!(events, expected, "{name}");
+        both += usize::from(listed.contains(&*name));
+    }
+    let options = listed.iter().filter(|name| name.ends_with("-C") || name.ends_with("-P"));
+    assert_eq!(both, options.count());
+}
+
+/// Every shard says each ten seconds how it is.
+#[track_caller]
+fn assert_status(data: &Path) {
+    let mut said: BTreeMap<String, Vec<(String, f64, i64)>> = BTreeMap::new();
+    for_each_batch(&data.join("parquet/collector_status"), |batch| {
+        for row in 0..batch.num_rows() {
+            let text = |name| cell(column(batch, name), row);
+            let ticks = text("ticks_per_sec").parse().unwrap();
+            let channels = text("active_subscriptions").parse().unwrap();
+            said.entry(text("collector_id")).or_default().push((text("status"), ticks, channels));
+            assert!(text("rss_bytes").parse::<i64>().unwrap() > 1 << 20);
+            assert_eq!((text("restarts"), text("errors_total")), ("0".into(), "0".into()));
+        }
+    });
+    assert_eq!(said.len(), 8, "three shards of BTC, four of ETH, one of perpetuals: {said:?}");
+    for (shard, rows) in said {
+        assert_eq!(rows.len(), 2, "{shard}: {rows:?}");
+        let well = |(status, ticks, channels): &(String, f64, i64)| {
+            status == "connected" && *ticks > 0.0 && *channels > 0
+        };
+        assert!(rows.iter().all(well), "{shard}: {rows:?}");
+    }
+}
+
+/// Of a whole life.
+const LIFE: [&str; 4] =
+    ["instrument_listed", "subscription_added", "instrument_expired", "subscription_removed"];
 /// Half a second, by a clock that is ten times as fast.
 const UNDER_WAY_US: i64 = 5_000_000;

@@ -7,6 +7,7 @@ mod ending;
 mod line;
 mod link;
 mod pause;
+mod post;
 
 use std::cell::RefCell;
 use std::io;
@@ -28,7 +29,8 @@ use line::Line;
 use pause::Pause;
 
 pub use ending::Ending;
-pub use link::{LineSetup, Link, Lost, Mailbox, Report, Talk};
+pub use link::{LineSetup, Link, Lost, Report, Talk};
+pub use post::{Board, Mailbox};
 
 /// How readers run.
 #[derive(Clone, Debug)]

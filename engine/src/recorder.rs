@@ -2,9 +2,12 @@
 
 mod account;
 mod catalogue;
+mod desk;
 mod destinations;
+mod events;
 mod lines;
 mod secrets;
+mod status;
 mod steward;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +32,9 @@ use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
 pub use destinations::known_sinks;
+use events::Events;
 pub use lines::{allowance, lines};
+use status::Status;
 use steward::Steward;
 
 /// What is to be recorded, and how.
@@ -67,6 +72,7 @@ pub struct Recorder {
     pipeline: Pipeline,
     /// Follows the exchange's lists; not where the channels were given.
     steward: Option<Steward>,
+    status: Status,
     recording: Option<Recording>,
     data: PathBuf,
     /// Held until the end: no other recorder may touch the folder.
@@ -113,41 +119,41 @@ impl Recorder {
         }
         let recording = wishes.raw_frames.map(|budget| keep_frames(&data, budget)).transpose()?;
         let mailboxes = steward::mailboxes(&lines);
+        let events = Events::new(&journal.recovery.resume.told, events::boards(&lines));
+        let restarts = journal.recovery.opened_before;
         let setup = Setup {
             journal,
             sinks,
             queue_bytes_max: config.exchange.queue_bytes_max,
-            reader: ReaderSetup {
-                io: config.exchange.io,
-                read_coalesce: config.exchange.read_coalesce,
-                batch_age_max: config.exchange.batch_age_max,
-                pin: true,
-                frames: recording.as_ref().map(Recording::frames),
-                reached: Stop::default(),
-            },
+            reader: readers(config, recording.as_ref()),
             readers: config.exchange.readers.count(),
             lines,
             clock: clock.clone(),
         };
         destinations::hold(&data, &setup.journal.feed, &setup.sinks);
         let pipeline = Pipeline::start(setup, &mut rows)?;
-        for reader in pipeline.readers() {
-            tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
-        }
-        let channels = catalogue.channels();
-        let connections = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).count();
-        tracing::info!(
-            "recording {channels} channels of {endpoint} over {connections} connections"
-        );
+        announce(&pipeline, &plan, &endpoint);
+        let shards = pipeline.lines().to_vec();
+        let (inlet, trouble) = (pipeline.inlet(), pipeline.trouble());
+        let status = Status::start(shards, restarts, inlet, clock.clone(), trouble)?;
+        let rest = catalogue::rest(config, &endpoint, &trust);
+        let (config, inlet, trouble) = (config.clone(), pipeline.inlet(), pipeline.trouble());
         let follow = || {
-            let rest = catalogue::rest(config, &endpoint, &trust);
-            let (config, inlet) = (config.clone(), pipeline.inlet());
-            let setup =
-                steward::Setup { config, rest, clock, plan, mailboxes, catalogue, asked, inlet };
-            Steward::start(setup, pipeline.trouble())
+            let setup = steward::Setup {
+                config,
+                rest,
+                clock,
+                plan,
+                mailboxes,
+                catalogue,
+                asked,
+                events,
+                inlet,
+            };
+            Steward::start(setup, trouble)
         };
         let steward = (wishes.channels == Channels::Selected).then(follow).transpose()?;
-        Ok(Self { pipeline, steward, recording, data, _lock: lock })
+        Ok(Self { pipeline, steward, status, recording, data, _lock: lock })
     }
 
     /// The connections' numbers.
@@ -188,6 +194,7 @@ impl Recorder {
         if let Some(steward) = self.steward {
             steward.end();
         }
+        self.status.end();
         let summary = self.pipeline.end()?;
         let frames = match self.recording {
             Some(recording) => Some(recording.finish().map_err(|error| {
@@ -197,6 +204,28 @@ impl Recorder {
             None => None,
         };
         Ok(Account::new(&summary, frames, &self.data))
+    }
+}
+
+/// Says how and what is recorded.
+fn announce(pipeline: &Pipeline, plan: &Plan, endpoint: &Endpoint) {
+    for reader in pipeline.readers() {
+        tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
+    }
+    let channels = plan.channels();
+    let connections = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).count();
+    tracing::info!("recording {channels} channels of {endpoint} over {connections} connections");
+}
+
+/// How the readers run.
+fn readers(config: &Config, recording: Option<&Recording>) -> ReaderSetup {
+    ReaderSetup {
+        io: config.exchange.io,
+        read_coalesce: config.exchange.read_coalesce,
+        batch_age_max: config.exchange.batch_age_max,
+        pin: true,
+        frames: recording.map(Recording::frames),
+        reached: Stop::default(),
     }
 }
 

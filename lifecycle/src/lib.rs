@@ -1,11 +1,13 @@
 //! Who listens to what. Pure: no clock, no I/O.
 
+mod chronicle;
 mod manager;
 mod plan;
 mod set;
 mod state;
 mod universe;
 
+pub use chronicle::{Chronicle, Fact, Happened, Listener};
 pub use manager::{Failed, Manager};
 pub use plan::{Group, Overflow, Plan, Swap};
 pub use set::ChannelSet;

@@ -89,6 +89,12 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Its number: a later plan has a higher one.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// How many channels each shard may have, in their order.
     pub fn capacities(&self) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator {
         self.shards.iter().map(|shard| shard.capacity)

@@ -300,7 +300,11 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-pub(crate) fn for_each_batch(folder: &Path, mut then: impl FnMut(&RecordBatch)) {
+/// Hands every batch of the Parquet files below the folder to `then`.
+///
+/// # Panics
+/// When a file cannot be read.
+pub fn for_each_batch(folder: &Path, mut then: impl FnMut(&RecordBatch)) {
     for path in files(folder) {
         let file = File::open(&path).expect("a Parquet file is readable");
         let reader = ParquetRecordBatchReaderBuilder::try_new(file)

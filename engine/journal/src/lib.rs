@@ -66,5 +66,5 @@ pub use inspect::{Report, SegmentReport, State, TableReport, inspect};
 pub use journal::{Journal, open};
 pub use options::Options;
 pub use recovery::{Recovery, Torn};
-pub use resume::{Last, Resume, Shard, ShardFact, Watermark};
+pub use resume::{Last, Resume, Shard, ShardFact, Told, Watermark};
 pub use syncer::Syncer;

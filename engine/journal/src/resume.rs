@@ -1,6 +1,6 @@
 //! What a restart must know of the rows and shards before it: written at each segment's beginning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
@@ -18,6 +18,21 @@ pub struct Resume {
     /// By shard name.
     #[serde(default)]
     pub shards: BTreeMap<String, Shard>,
+    /// What `lifecycle_events` says of the options.
+    #[serde(default)]
+    pub told: Told,
+}
+
+/// The facts that `lifecycle_events` tells and has not taken back: a restart tells them no second
+/// time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Instruments that are listed.
+    #[serde(default)]
+    pub listed: BTreeSet<String>,
+    /// Instruments that are subscribed, each with the shard that was named.
+    #[serde(default)]
+    pub subscribed: BTreeMap<String, String>,
 }
 
 /// The newest identities of one instrument: a row at or below them is a repeat.
@@ -122,6 +137,7 @@ impl Resume {
                     last.quote = Some(digest.of(batch, row));
                 },
             ),
+            "lifecycle_events" => (0..batch.rows()).for_each(|row| self.told.take(batch, row)),
             _ => {}
         }
     }
@@ -188,9 +204,32 @@ impl Resume {
     }
 }
 
+impl Told {
+    fn take(&mut self, batch: &Batch, row: usize) {
+        let Some(name) = text(batch, "instrument_name", row) else { return };
+        match text(batch, "event_type", row) {
+            Some("instrument_listed") => drop(self.listed.insert(name.to_owned())),
+            Some("instrument_expired") => drop(self.listed.remove(name)),
+            Some("subscription_added") => {
+                let shard = text(batch, "collector_id", row).unwrap_or_default();
+                self.subscribed.insert(name.to_owned(), shard.to_owned());
+            }
+            Some("subscription_removed") => drop(self.subscribed.remove(name)),
+            _ => {}
+        }
+    }
+}
+
 fn names(batch: &Batch) -> Option<&DictionaryArray<Int32Type>> {
     let column = batch.table().index_of("instrument")?;
     batch.columns().columns().get(column)?.as_dictionary_opt::<Int32Type>()
+}
+
+/// A name in a column of names.
+fn text<'a>(batch: &'a Batch, name: &str, row: usize) -> Option<&'a str> {
+    let column = batch.columns().columns().get(batch.table().index_of(name)?)?;
+    let names = column.as_dictionary_opt::<Int32Type>()?;
+    Some(names.values().as_string_opt::<i32>()?.value(names.key(row)?))
 }
 
 fn int(batch: &Batch, name: &str, row: usize) -> Option<i64> {

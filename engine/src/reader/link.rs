@@ -9,12 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
-use lifecycle::Swap;
 use rustls::ClientConfig;
 use schema::Now;
 
 use super::ending::Ending;
+use super::post::{Board, Mailbox};
 use crate::backoff::Backoff;
 use crate::deribit::{Decoder, Tally};
 use crate::endpoint::Endpoint;
@@ -31,27 +30,6 @@ use crate::wire::Wire;
 
 /// A shard's conversation with Deribit, with the decoder that makes its rows.
 pub type Talk = Connection<Decoder>;
-
-/// The one-slot mailbox through which a plan reaches a line: a newer swap replaces an older one.
-#[derive(Clone, Debug)]
-pub struct Mailbox(Arc<ArrayQueue<Swap>>);
-
-impl Default for Mailbox {
-    fn default() -> Self {
-        Self(Arc::new(ArrayQueue::new(1)))
-    }
-}
-
-impl Mailbox {
-    /// Leaves a swap; one that was not fetched yet is forgotten.
-    pub fn leave(&self, swap: Swap) {
-        self.0.force_push(swap);
-    }
-
-    fn fetch(&self) -> Option<Swap> {
-        self.0.pop()
-    }
-}
 
 /// What one connection is made of.
 #[derive(Debug)]
@@ -70,6 +48,8 @@ pub struct LineSetup {
     pub backoff: Backoff,
     /// Where swaps come from.
     pub mailbox: Mailbox,
+    /// Where acknowledged channels are shown.
+    pub board: Board,
     /// Where numbers go.
     pub meters: Arc<metrics::Line>,
     /// For masks and handshake keys: from the system's entropy.
@@ -257,7 +237,7 @@ impl Link {
     /// Tells the journal what the exchange has acknowledged and up to when the shard is alive:
     /// at each change, and once a second.
     fn tell_facts(&mut self, now: Now, outbox: &mut Outbox) {
-        let LineSetup { session, meters, shard, .. } = &self.setup;
+        let LineSetup { session, meters, shard, board, .. } = &self.setup;
         meters.rows.set(session.decoder().tally().rows.sum());
         let acknowledged = session.acknowledged();
         meters.acknowledged.set(acknowledged.len() as u64);
@@ -275,6 +255,9 @@ impl Link {
         let Some(at) = session.alive_until() else { return };
         let (shard, channels) = (Arc::clone(shard), acknowledged.clone());
         if outbox.fact(Item::Shard { shard, channels, at }) {
+            if told.0 != self.told.0 {
+                board.show(acknowledged);
+            }
             self.told = told;
         }
     }

@@ -102,11 +102,6 @@ impl Catalogue {
             listed.push(now.utc, now, rows);
         }
     }
-
-    /// How many channels are to be recorded.
-    pub(super) fn channels(&self) -> usize {
-        self.groups.iter().map(|group| group.channels.len()).sum()
-    }
 }
 
 impl List {

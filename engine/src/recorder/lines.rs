@@ -12,7 +12,7 @@ use crate::config::Books;
 use crate::deribit::{Decoder, LastIdentity};
 use crate::endpoint::Endpoint;
 use crate::metrics;
-use crate::reader::{LineSetup, Mailbox, Talk};
+use crate::reader::{Board, LineSetup, Mailbox, Talk};
 use crate::rpc::{Allowance, Credentials, Sampling, Settings};
 use crate::session::{Cause, CauseKind, Session};
 
@@ -48,6 +48,7 @@ pub fn lines(
             session,
             backoff: Backoff::new(seed),
             mailbox,
+            board: Board::default(),
             meters,
             seed,
         }

@@ -2,7 +2,7 @@
 //! the exchange's lists, hears what the readers overhear, and leaves a swap in every mailbox when
 //! the plan has changed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,15 +10,16 @@ use std::time::Duration;
 use lifecycle::{
     Event, Failed, Group, Listed, Manager, Overflow, Plan, State, Universe, What, Why,
 };
-use schema::tables::Rows;
-use schema::{Draft, Micros, Now, Origin};
+use schema::{Micros, Now};
 
 use super::catalogue::{self, Catalogue, List, Unlisted};
+use super::desk::Desk;
+use super::events::Events;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deribit::instruments;
 use crate::failure::{Failure, FailureKind};
-use crate::queue::{Inlet, Item, Refused, Urgency};
+use crate::queue::Inlet;
 use crate::reader::{LineSetup, Mailbox};
 use crate::rest::Rest;
 use crate::selection::{self, Candidate, SelectionError};
@@ -45,6 +46,8 @@ pub(super) struct Setup {
     /// What the plan was made from, and when it was asked for.
     pub(super) catalogue: Catalogue,
     pub(super) asked: Micros,
+    /// What is told of the options.
+    pub(super) events: Events,
     /// Where rows go.
     pub(super) inlet: Inlet,
 }
@@ -102,9 +105,8 @@ struct Work {
     cycles: BTreeMap<String, u64>,
     /// Groups that have no room for all of their channels, and since when.
     cramped: BTreeMap<String, (Micros, Overflow)>,
-    rows: Rows,
-    held: VecDeque<Draft>,
-    inlet: Inlet,
+    events: Events,
+    desk: Desk,
 }
 
 /// A question under way.
@@ -116,7 +118,8 @@ struct Asking {
 
 impl Work {
     fn new(setup: Setup) -> Self {
-        let Setup { config, rest, clock, plan, mailboxes, catalogue, asked, inlet } = setup;
+        let Setup { config, rest, clock, plan, mailboxes, catalogue, asked, events, inlet } = setup;
+        let (mut events, mut desk) = (events, Desk::new(inlet));
         let Catalogue { lists, groups } = catalogue;
         let mut manager = Manager::new(&config.exchange.currencies, config.lifecycle.refresh);
         let mut universe = Universe::new(config.lifecycle.linger);
@@ -124,9 +127,12 @@ impl Work {
         for List { currency, listed } in &lists {
             let _ = manager.ask(now);
             manager.answered(currency, now);
-            universe.list(currency, &entries(listed), asked);
+            for event in universe.list(currency, &entries(listed), asked) {
+                events.appeared(&event.name, event.at, now, &mut desk.rows);
+            }
             tracing::info!("{currency}: Found {} active options on exchange", options(listed));
         }
+        events.end_missed(&universe, now, &mut desk.rows);
         Self {
             config,
             rest: Arc::new(rest),
@@ -140,9 +146,8 @@ impl Work {
             asking: Vec::new(),
             cycles: BTreeMap::new(),
             cramped: BTreeMap::new(),
-            rows: Rows::default(),
-            held: VecDeque::new(),
-            inlet,
+            events,
+            desk,
         }
     }
 
@@ -162,7 +167,8 @@ impl Work {
             self.followed = self.universe.changes();
             self.follow(now);
         }
-        self.hand_over();
+        self.events.compare(&self.universe, &self.plan, now, &mut self.desk.rows);
+        self.desk.hand_over();
     }
 
     /// Asks on a thread of its own: an answer may take long, and an end must not.
@@ -200,11 +206,12 @@ impl Work {
     /// Says what the predecessor's users watch for, and keeps what has changed as rows.
     fn note(&mut self, events: &[Event], listed: &[instruments::Listed], now: Now) {
         for event in events {
+            self.tell(event, now);
             let described = listed.iter().find(|listed| listed.name == event.name);
             match (event.what, described) {
                 (What::Appeared, Some(described)) => {
                     tracing::info!("New instrument listed: {}", event.name);
-                    described.push(event.at, now, &mut self.rows);
+                    described.push(event.at, now, &mut self.desk.rows);
                 }
                 (What::Appeared, None) => {
                     tracing::info!("New instrument listed: {}", event.name);
@@ -222,11 +229,21 @@ impl Work {
         }
     }
 
+    /// Tells what is a fact for `lifecycle_events`.
+    fn tell(&mut self, event: &Event, now: Now) {
+        let Event { name, at, what } = event;
+        match what {
+            What::Appeared => self.events.appeared(name, *at, now, &mut self.desk.rows),
+            What::Ended(why) => self.events.ended(name, *why, *at, now, &mut self.desk.rows),
+            What::State(_) => {}
+        }
+    }
+
     /// An observation of the state alone.
     fn push_state(&mut self, event: &Event, state: Option<State>, now: Now) {
         let state = state.map(|state| state.word().to_owned());
         let seen = instruments::Listed { name: event.name.clone(), state, ..Default::default() };
-        seen.push(event.at, now, &mut self.rows);
+        seen.push(event.at, now, &mut self.desk.rows);
     }
 
     fn say_cycle(&mut self, currency: &str, events: &[Event]) {
@@ -294,20 +311,7 @@ impl Work {
     fn push_gap(&mut self, overflow: &Overflow, since: Micros, end: Option<Micros>, now: Now) {
         let (shard, kind) = (overflow.group.as_str(), CauseKind::NoRoom);
         let gap = Gap { shard, instrument: "*", since, kind };
-        gap.write(end, &overflow.to_string(), now, &mut self.rows);
-    }
-
-    /// Hands the rows to the journal; what finds no room now waits for the next turn.
-    fn hand_over(&mut self) {
-        let held = &mut self.held;
-        self.rows.take_from(1, Origin::default(), |draft| held.push_back(draft));
-        while let Some(draft) = self.held.pop_front() {
-            match self.inlet.offer(Item::Rows(draft), Urgency::Reserved) {
-                Ok(()) => {}
-                Err(Refused::Full(Item::Rows(draft))) => return self.held.push_front(draft),
-                Err(Refused::Full(_) | Refused::Closed) => return,
-            }
-        }
+        gap.write(end, &overflow.to_string(), now, &mut self.desk.rows);
     }
 }
 

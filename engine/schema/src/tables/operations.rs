@@ -45,16 +45,17 @@ table! {
     /// When this row was written.
     received_at: Micros, Instant;
     sequence;
-    /// instrument_listed, instrument_expired, subscription_added, subscription_removed,
-    /// rebalance_triggered.
+    /// instrument_listed, instrument_expired, subscription_added, subscription_removed: of options
+    /// alone, each once a fact (docs/lifecycle.md). The predecessor's rebalance_triggered is not
+    /// written.
     event_type: Name, Plain;
     /// The instrument.
     instrument_name: Option<Name>, Plain;
     /// What stands before the name's first dash.
     currency: Option<Name>, Plain;
-    /// The shard.
+    /// The shard that listens, or did.
     collector_id: Option<Name>, Plain;
-    /// Anything more.
+    /// Anything more: why an instrument is over.
     details: Option<Json>, Plain;
     /// Whether it succeeded.
     success: bool, Plain;
@@ -79,21 +80,21 @@ table! {
     sequence;
     /// The shard.
     collector_id: Name, Plain;
-    /// connected, connecting, disconnected.
+    /// connected, connecting, disconnected (and trying again), idle (nothing to listen to).
     status: Name, Plain;
-    /// Rows received since the last status.
+    /// Rows received since the last status, a second.
     ticks_per_sec: Option<f64>, PerSecond;
     /// Channels that the exchange has acknowledged.
     active_subscriptions: Option<i64>, Count;
     /// How full the queue to the journal is.
     buffer_usage_pct: Option<f64>, Percent;
-    /// The newest error.
+    /// Why the newest connection was lost.
     last_error: Option<Text>, Plain;
     /// When the process started.
     started_at: Option<Micros>, Instant;
     /// Times that the journal was opened before this process.
     restarts: Option<i64>, Count;
-    /// Errors since the process started.
+    /// Connections lost, or not made, since the process started.
     errors_total: Option<i64>, Count;
     /// Resident memory of the process.
     rss_bytes: Option<i64>, Bytes;

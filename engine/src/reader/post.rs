@@ -1,0 +1,58 @@
+//! What goes back and forth between the plan and a line: a mailbox for goals, a board for what the
+//! exchange has acknowledged.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_queue::ArrayQueue;
+use lifecycle::{ChannelSet, Swap};
+
+/// The one-slot mailbox through which a plan reaches a line: a newer swap replaces an older one.
+#[derive(Clone, Debug)]
+pub struct Mailbox(Arc<ArrayQueue<Swap>>);
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self(Arc::new(ArrayQueue::new(1)))
+    }
+}
+
+impl Mailbox {
+    /// Leaves a swap; one that was not fetched yet is forgotten.
+    pub fn leave(&self, swap: Swap) {
+        self.0.force_push(swap);
+    }
+
+    pub(super) fn fetch(&self) -> Option<Swap> {
+        self.0.pop()
+    }
+}
+
+/// Where a line shows which channels the exchange has acknowledged, once the journal was told.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Shown>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    changes: AtomicU64,
+    channels: Mutex<ChannelSet>,
+}
+
+impl Board {
+    pub(super) fn show(&self, channels: &ChannelSet) {
+        self.0.channels.lock().unwrap_or_else(PoisonError::into_inner).clone_from(channels);
+        self.0.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Counts the changes: equal means that nothing is new.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Acquire)
+    }
+
+    /// The channels now.
+    #[must_use]
+    pub fn channels(&self) -> ChannelSet {
+        self.0.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
