@@ -31,6 +31,7 @@ mod refusal;
 mod refusals;
 mod replaying;
 mod research;
+mod runbook;
 mod sinks;
 mod soak;
 mod tidy;
