@@ -48,6 +48,66 @@ fn new_listings_are_recorded_and_expired_options_let_go() {
     assert!(lost.is_empty(), "{} rows are missing, {:?} …", lost.len(), lost.first());
 }
 
+/// A strike more each four seconds, and a list that nobody asks for in time: what the exchange
+/// announces is recorded from its announcement on, and described by a list soon after.
+#[test]
+fn an_announced_listing_is_recorded_at_once() {
+    let flags = ["--options", "120", "--rate", "400", "--strikes", "21600"];
+    let mut market = Market::start(&flags);
+    let mut command = market.recorder(&["--for", "20s"]);
+    command.env("TAPEDECK_LIFECYCLE__REFRESH", "1h");
+    let (code, output) = run(&mut command);
+    assert_eq!(code, Some(0), "{output}");
+    let instruments = Instruments::read(&market.data());
+    let announced: Vec<_> = instruments.0.iter().filter(|(_, it)| it.announced).collect();
+    assert!(announced.len() >= 2, "{output}");
+    let tape = Tape::read(&market.data());
+    // The last ones may have come when the recorder was ending.
+    for (name, seen) in announced.iter().filter(|(_, it)| it.at < tape.newest_received - 5_000_000)
+    {
+        let quote = format!("option_quotes {name} ");
+        let rows = std::iter::zip(&tape.keys, &tape.received);
+        let first = rows.filter(|(key, _)| key.starts_with(&quote)).map(|(_, at)| *at).min();
+        let first = first.unwrap_or_else(|| panic!("{name} has no quote\n{output}"));
+        println!("{name}: its first row {} ms after its announcement", (first - seen.at) / 1000);
+        assert!(seen.described, "{name} is not described");
+    }
+    let _ = market.assert_complete();
+}
+
+/// What `instruments` says, by name.
+struct Instruments(BTreeMap<String, Seen>);
+
+struct Seen {
+    /// When it was named first, µs UTC.
+    at: i64,
+    /// It was named by its state alone at first.
+    announced: bool,
+    described: bool,
+}
+
+impl Instruments {
+    fn read(data: &Path) -> Self {
+        let mut rows: Vec<(i64, String, i64, bool)> = Vec::new();
+        for_each_batch(&data.join("parquet/instruments"), |batch| {
+            for row in 0..batch.num_rows() {
+                let text = |name| cell(column(batch, name), row);
+                let at = text("observed_at").parse().unwrap();
+                let place = text("sequence").parse().unwrap();
+                rows.push((place, text("instrument_name"), at, text("kind") != "-"));
+            }
+        });
+        rows.sort();
+        let mut seen = BTreeMap::new();
+        for (_, name, at, described) in rows {
+            let first = Seen { at, announced: !described, described };
+            let known: &mut Seen = seen.entry(name).or_insert(first);
+            known.described |= described;
+        }
+        Self(seen)
+    }
+}
+
 /// Each option that is listed or was let go is told once, in this order.
 #[track_caller]
 fn assert_told(data: &Path, listed: &BTreeSet<&str>, gone: &BTreeSet<&str>) {

@@ -3,7 +3,7 @@
 //! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
 //! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
 //! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
-//! `holes` names the trades that are missing;
+//! `holes` names the trades that are missing; `states` passes on what is said of instruments;
 //! `tally` counts everything that is not a row; [`instruments`] reads the list of instruments.
 //! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -22,6 +22,7 @@ pub mod nesting;
 mod quarantine;
 mod refusal;
 mod sequence;
+mod states;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use decoder::{Decoder, Hole, LastIdentity, Limits};
 pub use refusal::Refusal;
+pub use states::{Overheard, Word};
 pub use tally::{Counts, Stored, Tally, Unknown};
 
 use std::time::Duration;

@@ -32,7 +32,6 @@ use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
 pub use destinations::known_sinks;
-use events::Events;
 pub use lines::{allowance, lines};
 use status::Status;
 use steward::Steward;
@@ -118,8 +117,7 @@ impl Recorder {
             lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
         }
         let recording = wishes.raw_frames.map(|budget| keep_frames(&data, budget)).transpose()?;
-        let mailboxes = steward::mailboxes(&lines);
-        let events = Events::new(&journal.recovery.resume.told, events::boards(&lines));
+        let ties = steward::Ties::new(&mut lines, &journal.recovery.resume.told);
         let restarts = journal.recovery.opened_before;
         let setup = Setup {
             journal,
@@ -139,17 +137,7 @@ impl Recorder {
         let rest = catalogue::rest(config, &endpoint, &trust);
         let (config, inlet, trouble) = (config.clone(), pipeline.inlet(), pipeline.trouble());
         let follow = || {
-            let setup = steward::Setup {
-                config,
-                rest,
-                clock,
-                plan,
-                mailboxes,
-                catalogue,
-                asked,
-                events,
-                inlet,
-            };
+            let setup = steward::Setup { config, rest, clock, plan, ties, catalogue, asked, inlet };
             Steward::start(setup, trouble)
         };
         let steward = (wishes.channels == Channels::Selected).then(follow).transpose()?;

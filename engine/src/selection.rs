@@ -73,6 +73,10 @@ pub fn from_instruments(
             groups.add(None, index, currency)?;
         }
     }
+    if wanted.is_empty() && !groups.is_empty() {
+        // Where nobody takes it, the exchange's lists alone tell of new instruments.
+        let _ = groups.add(None, STATES.into(), STATES);
+    }
     groups.finish()
 }
 
@@ -189,6 +193,10 @@ impl Groups {
         Ok(())
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, channels)| channels.is_empty())
+    }
+
     fn finish(self) -> Result<Vec<Group>, SelectionError> {
         let groups: Vec<Group> = self
             .0
@@ -206,6 +214,9 @@ impl Groups {
         }
     }
 }
+
+/// What the exchange says of instruments unasked. PROTOCOL 10: it acknowledges `any.any`.
+const STATES: &str = "instrument.state.any.any";
 
 /// The candidate whose name shares the longest beginning, if it is long enough to be meant.
 fn nearest(name: &str, candidates: &[Candidate]) -> Option<String> {
@@ -273,8 +284,8 @@ mod tests {
             &[
                 "btc-options*3: ticker.BTC-6OCT26-1-C.100ms ticker.BTC-6OCT26-1-P.100ms \
                  trades.option.BTC.100ms",
-                "perpetuals*1: deribit_price_index.btc_usd perpetual.BTC-PERPETUAL.100ms \
-                 ticker.BTC-PERPETUAL.100ms trades.BTC-PERPETUAL.100ms",
+                "perpetuals*1: deribit_price_index.btc_usd instrument.state.any.any \
+                 perpetual.BTC-PERPETUAL.100ms ticker.BTC-PERPETUAL.100ms trades.BTC-PERPETUAL.100ms",
             ],
         );
     }
@@ -300,7 +311,8 @@ mod tests {
         config.books.mode = BookMode::Incremental;
         let expected = [
             "btc-options*6: book.BTC-6OCT26-1-C.100ms ticker.BTC-6OCT26-1-C.100ms",
-            "perpetuals*1: book.BTC-PERPETUAL.100ms ticker.BTC-PERPETUAL.100ms",
+            "perpetuals*1: book.BTC-PERPETUAL.100ms instrument.state.any.any \
+             ticker.BTC-PERPETUAL.100ms",
         ];
         check(&config, &["BTC-6OCT26-1-C", "BTC-PERPETUAL"], &expected);
         config.books.mode = BookMode::Off;

@@ -17,6 +17,8 @@ pub(super) enum Channel<'a> {
     Perpetual(&'a str),
     /// `deribit_price_index.NAME`.
     Index(&'a str),
+    /// `instrument.state.KIND.CURRENCY`.
+    State,
     /// Anything else, with the part of the name that says what it is.
     Other(&'a str),
 }
@@ -38,6 +40,7 @@ impl<'a> Channel<'a> {
             }
             ("perpetual", [Some(instrument), Some(_), None, ..]) => Self::Perpetual(instrument),
             ("deribit_price_index", [Some(index), None, ..]) => Self::Index(index),
+            ("instrument", [Some("state"), Some(_), Some(_), None, _]) => Self::State,
             ("chart" | "markprice" | "instrument" | "user" | "block_rfq", [Some(second), ..]) => {
                 let end = topic.len() + 1 + second.len();
                 Self::Other(name.get(..end).unwrap_or(topic))
@@ -65,7 +68,8 @@ mod tests {
             ("quote.BTC-PERPETUAL", Channel::Other("quote")),
             ("chart.trades.BTC-PERPETUAL.1", Channel::Other("chart.trades")),
             ("markprice.options.btc_usd", Channel::Other("markprice.options")),
-            ("instrument.state.any.any", Channel::Other("instrument.state")),
+            ("instrument.state.any.any", Channel::State),
+            ("instrument.state.any", Channel::Other("instrument.state")),
             ("platform_state", Channel::Other("platform_state")),
             ("ticker.X", Channel::Other("ticker")),
             ("book.X.none.20", Channel::Other("book")),

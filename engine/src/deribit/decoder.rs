@@ -13,6 +13,7 @@ use super::nesting;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
 use super::sequence::Missing;
+use super::states::Overheard;
 use super::tally::Tally;
 use crate::session::Chain;
 
@@ -31,6 +32,8 @@ pub struct Decoder {
     pub(super) waiting: Waiting,
     /// Whose connection's messages these are.
     pub(super) shard: Arc<str>,
+    /// Who hears of states.
+    pub(super) overheard: Option<Overheard>,
     quarantine: Quarantine,
 }
 
@@ -83,6 +86,7 @@ impl Decoder {
             sides: (String::new(), String::new()),
             waiting: Waiting::default(),
             shard: "".into(),
+            overheard: None,
             quarantine: Quarantine::default(),
         }
     }
@@ -172,6 +176,7 @@ impl Decoder {
             Channel::Depth(instrument) => self.depth(instrument, data, now, rows)?,
             Channel::Perpetual(instrument) => self.interest(instrument, data, now, rows)?,
             Channel::Index(index) => self.index(index, data, now, rows)?,
+            Channel::State => self.state(data, now)?,
             Channel::Other(class) => self.tally.unsupported(class),
         }
         Ok(Chain::Quiet)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use journal::Told;
-use lifecycle::{Chronicle, Fact, Listener, Plan, Universe, Why};
+use lifecycle::{Chronicle, Fact, Listener, Plan, Swap, Universe, Why};
 use schema::instrument::{Instrument, Shape};
 use schema::tables::{LifecycleEvent, Rows};
 use schema::{Micros, Now};
@@ -14,14 +14,17 @@ use crate::reader::{Board, LineSetup};
 #[derive(Debug)]
 pub(super) struct Events {
     chronicle: Chronicle,
-    boards: Vec<(Arc<str>, Board)>,
+    /// Where each shard shows what is acknowledged, in the plan's order.
+    boards: Vec<Board>,
     /// What was compared last: changes of the boards, and changes of what is wanted.
     compared: Option<(u64, u64)>,
 }
 
 impl Events {
     /// What was told before is not told again.
-    pub(super) fn new(told: &Told, boards: Vec<(Arc<str>, Board)>) -> Self {
+    pub(super) fn new(told: &Told, lines: &[LineSetup]) -> Self {
+        let board = |line: &LineSetup| line.board.clone();
+        let boards = lines.iter().map(board).collect();
         let subscribed = told.subscribed.iter();
         let subscribed = subscribed.map(|(name, shard)| (name.clone(), shard.as_str().into()));
         let chronicle = Chronicle::new(told.listed.clone(), subscribed.collect());
@@ -58,26 +61,22 @@ impl Events {
 
     /// Compares what the exchange has acknowledged with what is wanted, if either has changed.
     pub(super) fn compare(&mut self, universe: &Universe, plan: &Plan, now: Now, rows: &mut Rows) {
-        let shown = self.boards.iter().map(|(_, board)| board.changes()).sum();
+        let shown = self.boards.iter().map(Board::changes).sum();
         let state = Some((shown, plan.generation()));
         if self.compared == state {
             return;
         }
         self.compared = state;
-        let listener = |((shard, swap), (_, board)): ((Arc<str>, _), &(Arc<str>, Board))| {
-            let swap: lifecycle::Swap = swap;
-            Listener { shard, goal: swap.goal, acknowledged: board.channels() }
+        let listener = |((shard, swap), board): ((Arc<str>, Swap), &Board)| Listener {
+            shard,
+            goal: swap.goal,
+            acknowledged: board.channels(),
         };
         let listeners: Vec<Listener> = plan.swaps().zip(&self.boards).map(listener).collect();
         for fact in self.chronicle.heard(&listeners, universe.recorded()) {
             push(&fact, now.utc, None, now, rows);
         }
     }
-}
-
-/// Where each shard shows what is acknowledged, in the plan's order.
-pub(super) fn boards(lines: &[LineSetup]) -> Vec<(Arc<str>, Board)> {
-    lines.iter().map(|line| (Arc::clone(&line.shard), line.board.clone())).collect()
 }
 
 fn push(fact: &Fact, at: Micros, details: Option<&str>, now: Now, rows: &mut Rows) {

@@ -2,22 +2,23 @@
 //! the exchange's lists, hears what the readers overhear, and leaves a swap in every mailbox when
 //! the plan has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use journal::Told;
 use lifecycle::{
     Event, Failed, Group, Listed, Manager, Overflow, Plan, State, Universe, What, Why,
 };
-use schema::{Micros, Now};
+use schema::{Instrument, Micros, Now};
 
 use super::catalogue::{self, Catalogue, List, Unlisted};
 use super::desk::Desk;
 use super::events::Events;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::deribit::instruments;
+use crate::deribit::{Overheard, Word, instruments};
 use crate::failure::{Failure, FailureKind};
 use crate::queue::Inlet;
 use crate::reader::{LineSetup, Mailbox};
@@ -41,15 +42,37 @@ pub(super) struct Setup {
     pub(super) clock: Clock,
     /// The plan that the lines were made from.
     pub(super) plan: Plan,
-    /// Where each shard's swaps go.
-    pub(super) mailboxes: BTreeMap<Arc<str>, Mailbox>,
+    /// How it speaks with the lines.
+    pub(super) ties: Ties,
     /// What the plan was made from, and when it was asked for.
     pub(super) catalogue: Catalogue,
     pub(super) asked: Micros,
-    /// What is told of the options.
-    pub(super) events: Events,
     /// Where rows go.
     pub(super) inlet: Inlet,
+}
+
+/// How a steward speaks with the lines.
+#[derive(Debug)]
+pub(super) struct Ties {
+    /// Where each shard's swaps go.
+    mailboxes: BTreeMap<Arc<str>, Mailbox>,
+    /// What is told of the options, from what the lines show.
+    events: Events,
+    /// What the exchange says of instruments unasked.
+    overheard: Overheard,
+}
+
+impl Ties {
+    /// Those to the lines, which are not started yet. `told` is what was told before of the options.
+    pub(super) fn new(lines: &mut [LineSetup], told: &Told) -> Self {
+        let overheard = Overheard::default();
+        for line in &mut *lines {
+            line.session.decoder_mut().overhear(overheard.clone());
+        }
+        let mailbox = |line: &LineSetup| (Arc::clone(&line.shard), line.mailbox.clone());
+        let mailboxes = lines.iter().map(mailbox).collect();
+        Self { mailboxes, events: Events::new(told, lines), overheard }
+    }
 }
 
 impl Steward {
@@ -83,11 +106,6 @@ impl Steward {
     }
 }
 
-/// Where each shard's swaps go.
-pub(super) fn mailboxes(lines: &[LineSetup]) -> BTreeMap<Arc<str>, Mailbox> {
-    lines.iter().map(|line| (Arc::clone(&line.shard), line.mailbox.clone())).collect()
-}
-
 /// The state of the thread.
 struct Work {
     config: Config,
@@ -106,6 +124,11 @@ struct Work {
     /// Groups that have no room for all of their channels, and since when.
     cramped: BTreeMap<String, (Micros, Overflow)>,
     events: Events,
+    overheard: Overheard,
+    /// Instruments that were announced and whose description is not known yet.
+    undescribed: BTreeSet<String>,
+    /// When their description is asked for, on the monotonic clock.
+    describe_at: Option<Duration>,
     desk: Desk,
 }
 
@@ -118,8 +141,9 @@ struct Asking {
 
 impl Work {
     fn new(setup: Setup) -> Self {
-        let Setup { config, rest, clock, plan, mailboxes, catalogue, asked, events, inlet } = setup;
-        let (mut events, mut desk) = (events, Desk::new(inlet));
+        let Setup { config, rest, clock, plan, ties, catalogue, asked, inlet } = setup;
+        let Ties { mailboxes, mut events, overheard } = ties;
+        let mut desk = Desk::new(inlet);
         let Catalogue { lists, groups } = catalogue;
         let mut manager = Manager::new(&config.exchange.currencies, config.lifecycle.refresh);
         let mut universe = Universe::new(config.lifecycle.linger);
@@ -147,6 +171,9 @@ impl Work {
             cycles: BTreeMap::new(),
             cramped: BTreeMap::new(),
             events,
+            overheard,
+            undescribed: BTreeSet::new(),
+            describe_at: None,
             desk,
         }
     }
@@ -158,6 +185,7 @@ impl Work {
             let answered = self.asking.swap_remove(at);
             self.take(answered, now);
         }
+        self.hear(now);
         let events = self.universe.tick(now.utc);
         self.note(&events, &[], now);
         while let Some(currency) = self.manager.ask(now) {
@@ -169,6 +197,38 @@ impl Work {
         }
         self.events.compare(&self.universe, &self.plan, now, &mut self.desk.rows);
         self.desk.hand_over();
+    }
+
+    /// Takes in what the exchange said unasked: a new option is recorded at once, and described by
+    /// the next list, which is asked for when the announcements of one moment are all there.
+    fn hear(&mut self, now: Now) {
+        while let Some(Word { instrument, state, at }) = self.overheard.next() {
+            let currency = listing_currency(&instrument);
+            if !self.config.exchange.currencies.iter().any(|it| it == currency) {
+                continue;
+            }
+            let state = State::parse(&state);
+            let events = self.universe.push(&instrument, currency, state, at);
+            if events.iter().any(|event| event.what == What::Appeared) {
+                self.undescribed.insert(instrument);
+                self.describe_at.get_or_insert(now.monotonic + DESCRIBE_AFTER);
+            }
+            self.note(&events, &[], now);
+        }
+        if self.overheard.has_missed() {
+            self.describe_at.get_or_insert(now.monotonic);
+        }
+        if self.describe_at.is_some_and(|at| at <= now.monotonic) {
+            self.describe_at = None;
+            self.manager.doubt(now);
+        }
+    }
+
+    /// Keeps what a list says of instruments that were only announced.
+    fn describe(&mut self, listed: &[instruments::Listed], asked: Micros, now: Now) {
+        for listed in listed.iter().filter(|listed| self.undescribed.remove(&listed.name)) {
+            listed.push(asked, now, &mut self.desk.rows);
+        }
     }
 
     /// Asks on a thread of its own: an answer may take long, and an end must not.
@@ -192,6 +252,7 @@ impl Work {
                 self.manager.answered(&currency, now);
                 let events = self.universe.list(&currency, &entries(&list.listed), asked);
                 self.note(&events, &list.listed, now);
+                self.describe(&list.listed, asked, now);
                 self.say_cycle(&currency, &events);
             }
             Ok(Err(Unlisted { failure, throttled })) => {
@@ -219,6 +280,7 @@ impl Work {
                 }
                 (What::State(state), _) => self.push_state(event, Some(state), now),
                 (What::Ended(why), _) => {
+                    self.undescribed.remove(&event.name);
                     tracing::info!(
                         "Instrument no longer recorded: {} ({})",
                         event.name,
@@ -329,6 +391,13 @@ fn options(listed: &[instruments::Listed]) -> usize {
     listed.iter().filter(|listed| listed.kind.as_deref() == Some("option")).count()
 }
 
+/// The currency under which the exchange lists an instrument: `BTC` for `BTC-PERPETUAL`, `USDC` for
+/// `SOL_USDC-PERPETUAL`, which is settled in it (PROTOCOL 10).
+fn listing_currency(name: &str) -> &str {
+    let pair = Instrument::parse(name).currency;
+    pair.split_once('_').map_or(pair, |(_, settled)| settled)
+}
+
 fn words(why: Why) -> &'static str {
     match why {
         Why::Final => "its state is final",
@@ -337,5 +406,7 @@ fn words(why: Why) -> &'static str {
     }
 }
 
+/// Listings come in bursts; one list describes them all.
+const DESCRIBE_AFTER: Duration = Duration::from_secs(2);
 /// How often it looks for something to do.
 const TURN: Duration = Duration::from_millis(100);
