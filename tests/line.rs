@@ -8,6 +8,7 @@
 mod account;
 mod archive;
 mod judge;
+mod lives;
 mod network;
 mod program;
 mod record;

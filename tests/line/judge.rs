@@ -1,6 +1,8 @@
 //! The oracle: compares what the exchange said, as the observer heard it, with what is stored. It
 //! uses nothing of the code that it judges.
 
+mod gaps;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tapedeck_tests::tape::Gap;
@@ -24,6 +26,7 @@ pub(super) fn judge(record: &Record, venue: &Venue, archive: &Archive) -> Accoun
         chains,
     };
     judge.check_gaps(venue);
+    judge.check_outages();
     judge.check_stored(venue, archive);
     let (owed, excused) = judge.check_owed(venue, archive);
     let (stored, gaps) = (archive.rows.len() as u64, judge.gaps.len() as u64);
@@ -158,75 +161,6 @@ fn gaps(archive: &Archive, record: &Record) -> Vec<Gap> {
 }
 
 impl Judge<'_> {
-    /// Every gap has a reason, begins and ends near it, and has ended.
-    fn check_gaps(&self, venue: &Venue) {
-        for gap in &self.gaps {
-            if gap.cause == "trade_seq" {
-                let end = gap.end.expect("it is known up to when trades are missing");
-                let late = gap.detail.contains("none is missing");
-                let misses = late || self.trades.misses(&gap.instrument, gap.start, end);
-                assert!(misses, "no trade is missing in {gap:?}");
-                continue;
-            }
-            if gap.cause == "book_chain" {
-                assert!(self.breaks(gap, venue), "no change is missing in {gap:?}");
-                continue;
-            }
-            let reasons = self.reasons(gap);
-            let expired =
-                gap.cause == "subscription_refused" && self.expired.contains(&gap.instrument);
-            let justified = expired || reasons.iter().any(|it| it.causes.contains(&&*gap.cause));
-            assert!(justified, "nothing justifies {gap:?}");
-            // It lasts as long as the exchange refuses.
-            if gap.cause == "subscription_refused" {
-                continue;
-            }
-            let mut explained = gap.start;
-            for reason in &reasons {
-                let (from, until) = self.span(reason.from, reason.until);
-                if from <= explained {
-                    explained = explained.max(until);
-                }
-            }
-            let end = gap.end.unwrap_or(i64::MAX);
-            assert!(explained >= end, "from {explained} on nothing explains {gap:?}");
-        }
-    }
-
-    /// Whether the exchange did something to a book shortly before its chain broke.
-    fn breaks(&self, gap: &Gap, venue: &Venue) -> bool {
-        venue.mischief.iter().any(|it| {
-            let (from, until) = self.span(it.at, it.at);
-            let book = it.about.starts_with("book.")
-                && it.about.split('.').nth(1) == Some(&gap.instrument);
-            book && from <= gap.end.unwrap_or(i64::MAX) && gap.start <= until
-        })
-    }
-
-    /// The incidents that a gap may come from, in their order.
-    fn reasons(&self, gap: &Gap) -> Vec<super::weather::Incident> {
-        let end = gap.end.unwrap_or(i64::MAX);
-        let link = self.record.shards.iter().position(|shard| **shard == gap.shard);
-        let mut reasons: Vec<_> = self.record.incidents.clone();
-        reasons.retain(|it| {
-            let (from, until) = self.span(it.from, it.until);
-            let here = it.link.is_none() || link.is_none() || it.link == link;
-            here && from <= end && gap.start <= until
-        });
-        reasons.sort_by_key(|it| it.from);
-        reasons
-    }
-
-    /// The span in which a fault may show, on the program's clock.
-    fn span(&self, from: u64, until: u64) -> (i64, i64) {
-        let until = until + AFTER_US;
-        let walls: Vec<i64> = self.walls(from.saturating_sub(BEFORE_US), until).collect();
-        let least = walls.iter().min().copied().unwrap_or(0);
-        let most = walls.iter().max().copied().unwrap_or(0);
-        let from = from as i64 - BEFORE_US as i64;
-        (START_US + from + least, START_US + until as i64 + most)
-    }
-
     /// By how much the wall clock was wrong in a span.
     fn walls(&self, from: u64, until: u64) -> impl Iterator<Item = i64> {
         let wall = &self.record.wall;
@@ -404,9 +338,6 @@ fn said(frames: &[Sent]) -> Vec<String> {
     keys
 }
 
-/// A gap begins this long before its fault at most: what was under way, what was not yet durable,
-/// and a silence of the market that might have been a stall.
-const BEFORE_US: u64 = 12_000_000;
 /// A hole in the trades is named within this, if the program lives so long.
 const TOLD_US: u64 = 6_000_000;
 /// How long a message may have been under way.

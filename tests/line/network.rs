@@ -25,12 +25,23 @@ pub(super) enum Loss {
     ForExchange,
 }
 
+/// What the last bytes of a segment complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Heard {
+    /// No message.
+    #[default]
+    Nothing,
+    Message,
+    Ticker,
+}
+
 /// What arrives.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) bytes: Vec<u8>,
     /// Nothing follows: the other end has hung up, or the connection is reset.
     pub(super) last: bool,
+    pub(super) heard: Heard,
 }
 
 /// Every connection that is still good for something.
@@ -72,7 +83,19 @@ impl Network {
     }
 
     /// Sends bytes in segments of any size; `last` behind them.
-    pub(super) fn send(&mut self, number: u64, way: Way, mut bytes: Vec<u8>, last: bool, now: u64) {
+    pub(super) fn send(&mut self, number: u64, way: Way, bytes: Vec<u8>, last: bool, now: u64) {
+        self.send_heard(number, way, (bytes, Heard::Nothing), last, now);
+    }
+
+    /// The same of bytes that end with a message.
+    pub(super) fn send_heard(
+        &mut self,
+        number: u64,
+        way: Way,
+        (mut bytes, heard): (Vec<u8>, Heard),
+        last: bool,
+        now: u64,
+    ) {
         let Some(socket) = self.sockets.get_mut(&number) else { return };
         let (latency_us, jitter_us) = (socket.latency_us, socket.jitter_us);
         let road = socket.road(way);
@@ -86,7 +109,8 @@ impl Network {
             let arrives = now + latency_us + self.random.next() % jitter_us;
             road.newest_us = road.newest_us.max(arrives);
             let ends = last && rest.is_empty();
-            road.segments.push_back((road.newest_us, Segment { bytes, last: ends }));
+            let heard = if rest.is_empty() { heard } else { Heard::Nothing };
+            road.segments.push_back((road.newest_us, Segment { bytes, last: ends, heard }));
             if ends {
                 break;
             }
@@ -149,7 +173,7 @@ impl Network {
             road.stalled_until = 0;
             if told || ends {
                 let at = road.newest_us.max(now);
-                road.segments.push_back((at, Segment { bytes: Vec::new(), last: true }));
+                road.segments.push_back((at, Segment { last: true, ..Segment::default() }));
             }
             road.dead = true;
         }
@@ -185,6 +209,9 @@ impl Road {
     fn cut(&mut self, mut keep: usize) {
         for (_, segment) in &mut self.segments {
             segment.last = false;
+            if segment.bytes.len() > keep {
+                segment.heard = Heard::Nothing;
+            }
             segment.bytes.truncate(keep);
             keep -= segment.bytes.len();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lifecycle::ChannelSet;
 
+use super::lives::Lives;
 use super::venue::Mischief;
 use super::weather::{Fault, Incident, Weather, follows};
 
@@ -30,6 +31,7 @@ pub(super) struct Record {
     /// When the program last made something durable.
     pub(super) synced_at: u64,
     pub(super) ended_at: u64,
+    pub(super) lives: Lives,
     /// What happened how often, by name.
     pub(super) seen: BTreeMap<String, u64>,
     trace: Vec<String>,
@@ -46,6 +48,7 @@ impl Record {
     ) -> Self {
         let mut record = Self {
             seed,
+            lives: Lives::new(shards.len()),
             shards,
             universe: universe.to_vec(),
             readers,
@@ -127,6 +130,7 @@ impl Record {
             let young = self.incidents.iter().any(|it| it.from < first + YOUNG_US);
             assert!(young, "a tape that is not young was forgotten");
             self.owed.clear();
+            self.lives.forget();
         }
     }
 

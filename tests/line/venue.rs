@@ -6,13 +6,16 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use exchange::truth::{self, Line};
-use exchange::{Farewell, Faults, Floor, Frame, Limits, MarketConfig, Now, Refusal, Setup, Source};
+use exchange::{
+    Farewell, Faults, Floor, Form, Frame, Limits, MarketConfig, Now, Refusal, Setup, Source,
+};
 use serde_json::json;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::START_US;
+use super::network::Heard;
 
 /// A frame of a channel that somebody was sent.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Out {
     pub(super) bytes: Vec<u8>,
     /// The exchange hangs up behind these bytes.
     pub(super) last: bool,
+    /// What these bytes complete.
+    pub(super) heard: Heard,
 }
 
 /// The exchange and its doors.
@@ -190,7 +195,7 @@ impl Venue {
                                 format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n")
                             }
                         };
-                        return Out { bytes: head.into_bytes(), last: true };
+                        return Out { bytes: head.into_bytes(), last: true, ..Out::default() };
                     }
                 }
             }
@@ -228,7 +233,7 @@ impl Venue {
                     let _ = socket.flush();
                     let bytes = std::mem::take(&mut socket.get_mut().outgoing);
                     self.hang_up(number, now);
-                    return Out { bytes, last: true };
+                    return Out { bytes, last: true, ..Out::default() };
                 }
             }
         }
@@ -242,7 +247,9 @@ impl Venue {
             return Out::default();
         };
         let taken = self.floor.take(*seat, moment(now));
+        let mut completes = Heard::Nothing;
         for frame in taken.frames {
+            completes = completes.max(heard(&frame));
             // In the exchange's own frames: some are none.
             let _ = socket.flush();
             let (pieces, _) = frame.pieces();
@@ -268,7 +275,7 @@ impl Venue {
         if last {
             self.peers.remove(&number);
         }
-        Out { bytes, last }
+        Out { bytes, last, heard: completes }
     }
 
     /// The observer reads.
@@ -287,6 +294,20 @@ impl Venue {
             let at = u64::try_from(at - START_US).unwrap();
             self.mischief.push(Mischief { at, fault, rule, socket, about, text });
         }
+    }
+}
+
+/// What a frame completes at the program, if it is surely understood there.
+fn heard(frame: &Frame) -> Heard {
+    let text = !matches!(frame.form, Form::Bytes(_)) && frame.text.ends_with('}');
+    let ticker = frame
+        .channel
+        .as_ref()
+        .is_some_and(|channel| channel.starts_with("ticker.") && frame.text.contains(&**channel));
+    match (text, ticker) {
+        (true, true) => Heard::Ticker,
+        (true, false) => Heard::Message,
+        (false, _) => Heard::Nothing,
     }
 }
 

@@ -293,7 +293,7 @@ impl World {
             pause = self.slow_until - self.now;
         } else {
             match program.append() {
-                Ok(None) => {}
+                Ok(None) => self.record.lives.drained(self.now),
                 Ok(Some(wait)) => {
                     self.record.saw(MISHAPS[FULL]);
                     pause = wait.as_micros() as u64;
@@ -311,6 +311,7 @@ impl World {
                 return self.failed(&sentence);
             }
             self.record.synced_at = self.now;
+            self.record.lives.synced();
         }
         let pause = 900_000 + self.random.next() % 200_000;
         self.after(pause, Event::Sync(self.life));
@@ -329,9 +330,11 @@ impl World {
         self.record.failed(self.now, sentence);
         self.record.saw(MISHAPS[ENDED]);
         self.program = None;
-        if std::mem::take(&mut self.failing) {
+        let power_cut = std::mem::take(&mut self.failing);
+        if power_cut {
             self.disk = self.disk.cut();
         }
+        self.record.lives.died(self.now, power_cut);
         self.disconnect(false);
         let pause = self.seconds(1, 8);
         self.record.incident(Fault::Kill, self.now, self.now + pause, None);

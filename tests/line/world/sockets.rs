@@ -6,7 +6,7 @@ use tapedeck::reader::Ending;
 use tapedeck::session::Session;
 
 use super::{Event, MISHAPS, World};
-use crate::line::network::{Loss, Segment, Way};
+use crate::line::network::{Heard, Loss, Segment, Way};
 use crate::line::venue::Out;
 
 /// How an attempt to connect ends.
@@ -55,6 +55,7 @@ impl World {
         }
         program.links[link].connected(self.clock.now()).expect("the endpoint is sound");
         self.sockets[link] = Some(socket);
+        self.record.lives.connected(link, self.now);
         self.flush(link);
     }
 
@@ -69,7 +70,8 @@ impl World {
 
     pub(super) fn send(&mut self, socket: u64, out: Out) {
         if !out.bytes.is_empty() || out.last {
-            self.network.send(socket, Way::Down, out.bytes, out.last, self.now);
+            let message = (out.bytes, out.heard);
+            self.network.send_heard(socket, Way::Down, message, out.last, self.now);
         }
     }
 
@@ -88,6 +90,10 @@ impl World {
                 let owner = self.sockets.iter().position(|it| *it == Some(socket));
                 if let Some(link) = owner {
                     self.received(link, &segment.bytes, segment.last);
+                    if segment.heard != Heard::Nothing && self.sockets[link] == Some(socket) {
+                        let ticker = segment.heard == Heard::Ticker;
+                        self.record.lives.heard(link, ticker, self.now);
+                    }
                     self.watch(link);
                 }
             }
@@ -118,6 +124,7 @@ impl World {
         let shown = format!("{} lost: {ending:?}", self.record.shards[link]);
         self.record.note(self.now, &shown);
         let lost = program.links[link].lost(ending, self.clock.now());
+        self.record.lives.lost(link, self.now, lost.pause.as_micros() as u64);
         if let Some(socket) = self.sockets[link].take() {
             self.network.send(socket, Way::Up, Vec::new(), true, self.now);
         }
@@ -131,6 +138,9 @@ impl World {
     pub(super) fn watch(&mut self, link: usize) {
         let Some(program) = &self.program else { return };
         let session = program.links[link].session();
+        if session.reached().is_some() {
+            self.record.lives.whole(link, self.now);
+        }
         if self.changes[link] != session.changes() {
             self.changes[link] = session.changes();
             let wanted = |channel: &&str| self.goals[link].contains(channel);

@@ -102,7 +102,10 @@ impl World {
             Fault::Stop => {
                 let ended = program.end(&self.clock);
                 match ended {
-                    Ok((journal, sink)) => assert_eq!(journal, sink, "the sink has everything"),
+                    Ok((journal, sink)) => {
+                        assert_eq!(journal, sink, "the sink has everything");
+                        self.record.lives.closed(now);
+                    }
                     Err(sentence) => {
                         self.failed(&sentence);
                         return None;
@@ -113,6 +116,7 @@ impl World {
             _ => 1 + self.random.next() % self.random.pick(&[200_000, 20_000_000]),
         };
         self.disconnect(fault == Fault::PowerCut);
+        self.record.lives.died(now, fault == Fault::PowerCut);
         if fault == Fault::PowerCut {
             self.disk = self.disk.cut();
             self.failing = false;

@@ -1,0 +1,193 @@
+//! What each connection went through, seen from outside: when it heard, when it was lost, when it
+//! was whole again; and with that the widest gap that the recorder's promises allow for it.
+//!
+//! The bounds are the constants of the product, named where they stand here.
+
+/// The lives of all links.
+#[derive(Debug)]
+pub(super) struct Lives {
+    links: Vec<Life>,
+    written: Known,
+    /// The same as the last sync found it: what a power cut leaves.
+    durable: Known,
+}
+
+/// What the journal knows at least: everything that was handed over until then.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    rows: u64,
+    /// As the last sync found it.
+    synced: u64,
+    /// That in a watermark, which the append thread writes in its next turn; with it, up to when
+    /// each shard was alive.
+    watermark: u64,
+}
+
+#[derive(Debug, Default)]
+struct Life {
+    /// Whole messages that the program was given on the newest connection, and whether they held a
+    /// ticker; the first is the connection itself.
+    heard: Vec<(u64, bool)>,
+    whole: bool,
+    outages: Vec<Outage>,
+}
+
+/// From a loss until everything was acknowledged again, however often it was lost meanwhile.
+#[derive(Clone, Debug)]
+pub(super) struct Outage {
+    /// A gap that names it begins in one of these: where it began itself, or where an outage did
+    /// whose end was not durable when the program died.
+    pub(super) starts: Vec<(i64, u64)>,
+    /// It was noticed, or the program was gone.
+    pub(super) begun: u64,
+    /// A gap that names it ends no later.
+    pub(super) until: u64,
+    /// Whether the link was whole before, so that there must be a gap.
+    pub(super) owed: bool,
+    pub(super) losses: Vec<Loss>,
+}
+
+/// The end of a connection, or of an attempt to make one, or of the program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss {
+    pub(super) at: u64,
+    /// When the next attempt is made.
+    pub(super) again: u64,
+    /// The program was gone.
+    pub(super) death: bool,
+}
+
+impl Lives {
+    /// Nothing has been connected yet.
+    pub(super) fn new(links: usize) -> Self {
+        let links = (0..links).map(|_| Life::default()).collect();
+        Self { links, written: Known::default(), durable: Known::default() }
+    }
+
+    /// What a link went through.
+    pub(super) fn outages(&self, link: usize) -> &[Outage] {
+        &self.links[link].outages
+    }
+
+    pub(super) fn connected(&mut self, link: usize, now: u64) {
+        self.links[link].heard = vec![(now, true)];
+    }
+
+    /// The program was given a whole message.
+    pub(super) fn heard(&mut self, link: usize, ticker: bool, now: u64) {
+        self.links[link].heard.push((now, ticker));
+    }
+
+    /// Everything that a link wants is acknowledged.
+    pub(super) fn whole(&mut self, link: usize, now: u64) {
+        let life = &mut self.links[link];
+        life.whole = true;
+        if let Some(open) = life.outages.last_mut().filter(|it| it.until == u64::MAX) {
+            open.until = now;
+        }
+    }
+
+    pub(super) fn lost(&mut self, link: usize, now: u64, pause: u64) {
+        assert!(pause <= PAUSE_MAX_US, "it waits for {pause} µs before it connects again");
+        let life = &mut self.links[link];
+        let from = life.sure_until(now) as i64 - LATENCY_US;
+        life.lose(vec![(from, now)], Loss { at: now, again: now + pause, death: false });
+    }
+
+    /// The append thread has taken everything that waited.
+    pub(super) fn drained(&mut self, now: u64) {
+        self.written = Known { rows: now, watermark: self.written.synced, ..self.written };
+    }
+
+    /// What had been taken is durable.
+    pub(super) fn synced(&mut self) {
+        self.durable = self.written;
+        self.written.synced = self.written.rows;
+    }
+
+    /// The program ended in order: everything is durable, and so is that it is.
+    pub(super) fn closed(&mut self, now: u64) {
+        self.written = Known { rows: now, synced: now, watermark: now };
+        self.durable = self.written;
+    }
+
+    /// The program is gone; with the power, or without.
+    pub(super) fn died(&mut self, now: u64, power_cut: bool) {
+        if power_cut {
+            self.written = self.durable;
+        }
+        let known = self.written.watermark;
+        let (told, through) = (known.saturating_sub(FACT_US), known as i64 - HANDED_OVER_US);
+        for life in &mut self.links {
+            let from = through.min(life.sure_until(told) as i64) - LATENCY_US;
+            let unknown = life.outages.iter().filter(|it| it.until > told);
+            let mut starts: Vec<_> = unknown.flat_map(|it| it.starts.clone()).collect();
+            starts.push((from, now));
+            life.lose(starts, Loss { at: now, again: now, death: true });
+        }
+    }
+
+    /// The program knows nothing of what was before.
+    pub(super) fn forget(&mut self) {
+        self.links.iter_mut().for_each(|life| *life = Life::default());
+    }
+}
+
+impl Outage {
+    /// A gap that names it begins no earlier.
+    pub(super) fn from(&self) -> i64 {
+        self.starts.iter().map(|(from, _)| *from).min().expect("it began")
+    }
+}
+
+impl Life {
+    fn lose(&mut self, starts: Vec<(i64, u64)>, loss: Loss) {
+        let owed = std::mem::take(&mut self.whole);
+        match self.outages.last_mut().filter(|it| it.until == u64::MAX) {
+            Some(open) => {
+                open.starts.extend(starts);
+                open.starts.sort_unstable();
+                open.starts.dedup();
+                open.losses.push(loss);
+            }
+            None => {
+                let (begun, until) = (loss.at, u64::MAX);
+                self.outages.push(Outage { starts, begun, until, owed, losses: vec![loss] });
+            }
+        }
+    }
+
+    /// Up to when everything was certainly received, as it was known then: the last ticker, and
+    /// not what came behind a silence and may be as old as that.
+    fn sure_until(&self, now: u64) -> u64 {
+        let heard = &self.heard[..self.heard.partition_point(|(at, _)| *at <= now)];
+        let Some((last, _)) = heard.last() else {
+            return self.heard.first().map_or(now, |(at, _)| *at);
+        };
+        let mut until = heard.iter().rev().find(|(_, ticker)| *ticker).map_or(0, |(at, _)| *at);
+        for pair in heard.windows(2).rev() {
+            let (before, after) = (pair[0].0, pair[1].0);
+            let silent = after - before;
+            if silent >= STALL_MIN_US && *last < after + silent.min(CAUGHT_UP_MAX_US) {
+                until = until.min(before);
+            }
+            if after + CAUGHT_UP_MAX_US <= *last {
+                break;
+            }
+        }
+        until
+    }
+}
+
+/// `Settings::latency_us_max`: how long a message may have been under way.
+const LATENCY_US: i64 = 2_000_000;
+/// `STALL_MIN` and `CAUGHT_UP_MAX` of the watchdog.
+const STALL_MIN_US: u64 = 1_000_000;
+const CAUGHT_UP_MAX_US: u64 = 10_000_000;
+/// `Backoff`'s `CAP`.
+const PAUSE_MAX_US: u64 = 60_000_000;
+/// A shard says up to when it is alive once a second, in its turn (`reader::TURN`).
+const FACT_US: u64 = 1_100_000;
+/// What was read is handed over within a second (`batch_age_max`, as worlds draw it); behind what
+/// is held because the queue is full within another.
+const HANDED_OVER_US: i64 = 2_100_000;
