@@ -406,8 +406,8 @@ impl<D: Decode> Session for Connection<D> {
         if !self.subscriptions.acknowledged().is_empty() {
             self.outage.open(self.received_until(), cause);
             self.outage.seen(self.watchdog.heard_until());
-        } else if self.outage.is_open() {
-            self.outage.open(now.utc, cause);
+        } else {
+            self.outage.failed();
         }
         self.outage.seen(now);
         self.phase = Phase::Down;

@@ -57,6 +57,14 @@ impl Outage {
         }
     }
 
+    /// One attempt more has failed to end the gap, if there is one. That says nothing about when it
+    /// began: the clock may have been set back behind that.
+    pub fn failed(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.repeats = open.repeats.saturating_add(1);
+        }
+    }
+
     /// The open gap lasted at least until then, as an earlier process knew.
     pub fn lasted(&mut self, until: Micros) {
         if let Some(open) = &mut self.open {

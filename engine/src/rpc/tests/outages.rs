@@ -93,3 +93,23 @@ fn a_restart_behind_its_own_past_is_told_by_either_setting() {
     "#;
     check(None, script);
 }
+
+/// An attempt that fails before the clock is looked at does not count the setting twice.
+#[test]
+fn a_failed_attempt_behind_the_past_does_not_move_the_beginning() {
+    let script = r#"
+        at 99
+        lost 170 190
+        down x
+        at 100
+        gap * 170 191 restart
+        want a
+        up
+        > 1 public/set_heartbeat {"interval":10}
+        > 2 public/subscribe {"channels":["a"]}
+        at 105
+        < {"id":2,"result":["a"]}
+        gap * 79 105 restart
+    "#;
+    check(None, script);
+}
