@@ -1,6 +1,7 @@
 //! The oracle: compares what the exchange said, as the observer heard it, with what is stored. It
 //! uses nothing of the code that it judges.
 
+mod delivered;
 mod gaps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,6 +29,7 @@ pub(super) fn judge(record: &Record, venue: &Venue, archive: &Archive) -> Accoun
     judge.check_gaps(venue);
     judge.check_outages();
     judge.check_stored(venue, archive);
+    judge.check_delivered(venue, archive);
     let (owed, excused) = judge.check_owed(venue, archive);
     let (stored, gaps) = (archive.rows.len() as u64, judge.gaps.len() as u64);
     let mut seen = record.seen.clone();
@@ -238,17 +240,23 @@ impl Judge<'_> {
         (owed, excused)
     }
 
-    /// What excuses a row that is not stored.
-    fn named(&self, sent: &Sent, name: &str, key: &str, venue: &Venue) -> &str {
-        let universe = &self.record.universe;
-        let link = universe.iter().position(|all| all.contains(&sent.channel)).unwrap();
-        let (shard, reader) = (&self.record.shards[link], link % usize::from(self.record.readers));
-        let reader = format!("reader-{reader}");
-        let overloads: &[&str] = match key.split(' ').next().unwrap() {
+    /// The reader of a link, and the causes under which it gives up rows of that kind.
+    fn overloads(&self, link: usize, key: &str) -> (String, &'static [&'static str]) {
+        let reader = format!("reader-{}", link % usize::from(self.record.readers));
+        let causes: &[&str] = match key.split(' ').next().unwrap() {
             "book_changes" => &["overload_depth"],
             "option_trades" | "perpetual_trades" => &["overload_all"],
             _ => &["overload_quotes"],
         };
+        (reader, causes)
+    }
+
+    /// What excuses a row that is not stored.
+    fn named(&self, sent: &Sent, name: &str, key: &str, venue: &Venue) -> &str {
+        let universe = &self.record.universe;
+        let link = universe.iter().position(|all| all.contains(&sent.channel)).unwrap();
+        let shard = &self.record.shards[link];
+        let (reader, overloads) = self.overloads(link, key);
         let gap = self.gaps.iter().find(|gap| {
             let table = key.split(' ').next().unwrap();
             let here = gap.shard == **shard && gap.concerns(table, name)

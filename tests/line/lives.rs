@@ -10,6 +10,8 @@ pub(super) struct Lives {
     written: Known,
     /// The same as the last sync found it: what a power cut leaves.
     durable: Known,
+    /// What the program was given in these spans may have died with it.
+    taken: Vec<(u64, u64)>,
 }
 
 /// What the journal knows at least: everything that was handed over until then.
@@ -61,12 +63,17 @@ impl Lives {
     /// Nothing has been connected yet.
     pub(super) fn new(links: usize) -> Self {
         let links = (0..links).map(|_| Life::default()).collect();
-        Self { links, written: Known::default(), durable: Known::default() }
+        Self { links, written: Known::default(), durable: Known::default(), taken: Vec::new() }
     }
 
     /// What a link went through.
     pub(super) fn outages(&self, link: usize) -> &[Outage] {
         &self.links[link].outages
+    }
+
+    /// Whether what the program was given then may have died with it.
+    pub(super) fn is_taken(&self, at: u64) -> bool {
+        self.taken.iter().any(|(from, until)| (*from..=*until).contains(&at))
     }
 
     pub(super) fn connected(&mut self, link: usize, now: u64) {
@@ -78,7 +85,12 @@ impl Lives {
         self.links[link].heard.push((now, ticker));
     }
 
-    /// Everything that a link wants is acknowledged.
+    /// Whether it was whole when it was last looked at, and was not lost since.
+    pub(super) fn is_whole(&self, link: usize) -> bool {
+        self.links[link].whole
+    }
+
+    /// Everything that a link wants is acknowledged, or refused.
     pub(super) fn whole(&mut self, link: usize, now: u64) {
         let life = &mut self.links[link];
         life.whole = true;
@@ -116,6 +128,7 @@ impl Lives {
         if power_cut {
             self.written = self.durable;
         }
+        self.taken.push((self.written.rows.saturating_sub(HANDED_OVER_US as u64), now));
         let known = self.written.watermark;
         let (told, through) = (known.saturating_sub(FACT_US), known as i64 - HANDED_OVER_US);
         for life in &mut self.links {
@@ -128,7 +141,8 @@ impl Lives {
     }
 
     /// The program knows nothing of what was before.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self, now: u64) {
+        self.taken.push((0, now));
         self.links.iter_mut().for_each(|life| *life = Life::default());
     }
 }

@@ -2,6 +2,7 @@
 //! every way in which a connection can be lost.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use tapedeck_tests::random::Random;
 
@@ -26,13 +27,14 @@ pub(super) enum Loss {
 }
 
 /// What the last bytes of a segment complete.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Heard {
-    /// No message.
-    #[default]
-    Nothing,
-    Message,
-    Ticker,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// A message that is surely understood.
+    pub(super) message: bool,
+    /// A ticker among such.
+    pub(super) ticker: bool,
+    /// What was sent, by its place among all of that.
+    pub(super) sent: Range<usize>,
 }
 
 /// What arrives.
@@ -84,7 +86,7 @@ impl Network {
 
     /// Sends bytes in segments of any size; `last` behind them.
     pub(super) fn send(&mut self, number: u64, way: Way, bytes: Vec<u8>, last: bool, now: u64) {
-        self.send_heard(number, way, (bytes, Heard::Nothing), last, now);
+        self.send_heard(number, way, (bytes, Heard::default()), last, now);
     }
 
     /// The same of bytes that end with a message.
@@ -109,7 +111,7 @@ impl Network {
             let arrives = now + latency_us + self.random.next() % jitter_us;
             road.newest_us = road.newest_us.max(arrives);
             let ends = last && rest.is_empty();
-            let heard = if rest.is_empty() { heard } else { Heard::Nothing };
+            let heard = if rest.is_empty() { heard.clone() } else { Heard::default() };
             road.segments.push_back((road.newest_us, Segment { bytes, last: ends, heard }));
             if ends {
                 break;
@@ -210,7 +212,7 @@ impl Road {
         for (_, segment) in &mut self.segments {
             segment.last = false;
             if segment.bytes.len() > keep {
-                segment.heard = Heard::Nothing;
+                segment.heard = Heard::default();
             }
             segment.bytes.truncate(keep);
             keep -= segment.bytes.len();

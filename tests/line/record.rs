@@ -1,11 +1,13 @@
 //! What happened in a world, for the judge; and a trace of it, printed when something is wrong.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use lifecycle::ChannelSet;
 
 use super::lives::Lives;
+use super::network::Heard;
 use super::venue::Mischief;
 use super::weather::{Fault, Incident, Weather, follows};
 
@@ -32,10 +34,20 @@ pub(super) struct Record {
     pub(super) synced_at: u64,
     pub(super) ended_at: u64,
     pub(super) lives: Lives,
+    pub(super) delivered: Vec<Delivered>,
     /// What happened how often, by name.
     pub(super) seen: BTreeMap<String, u64>,
     trace: Vec<String>,
     now: u64,
+}
+
+/// Frames that the program was given whole.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) at: u64,
+    pub(super) link: usize,
+    /// Where they are among all that were sent to the program.
+    pub(super) sent: Range<usize>,
 }
 
 impl Record {
@@ -49,6 +61,7 @@ impl Record {
         let mut record = Self {
             seed,
             lives: Lives::new(shards.len()),
+            delivered: Vec::new(),
             shards,
             universe: universe.to_vec(),
             readers,
@@ -130,7 +143,18 @@ impl Record {
             let young = self.incidents.iter().any(|it| it.from < first + YOUNG_US);
             assert!(young, "a tape that is not young was forgotten");
             self.owed.clear();
-            self.lives.forget();
+            self.lives.forget(now);
+        }
+    }
+
+    /// The program was given everything up to there.
+    pub(super) fn heard(&mut self, now: u64, link: usize, heard: Heard) {
+        let Heard { message, ticker, sent } = heard;
+        if message {
+            self.lives.heard(link, ticker, now);
+        }
+        if !sent.is_empty() {
+            self.delivered.push(Delivered { at: now, link, sent });
         }
     }
 

@@ -247,9 +247,12 @@ impl Venue {
             return Out::default();
         };
         let taken = self.floor.take(*seat, moment(now));
-        let mut completes = Heard::Nothing;
+        let first = self.sent.len();
+        let mut completes = Heard::default();
         for frame in taken.frames {
-            completes = completes.max(heard(&frame));
+            let (message, ticker) = understood(&frame);
+            completes.message |= message;
+            completes.ticker |= ticker;
             // In the exchange's own frames: some are none.
             let _ = socket.flush();
             let (pieces, _) = frame.pieces();
@@ -275,6 +278,7 @@ impl Venue {
         if last {
             self.peers.remove(&number);
         }
+        completes.sent = first..self.sent.len();
         Out { bytes, last, heard: completes }
     }
 
@@ -297,18 +301,14 @@ impl Venue {
     }
 }
 
-/// What a frame completes at the program, if it is surely understood there.
-fn heard(frame: &Frame) -> Heard {
-    let text = !matches!(frame.form, Form::Bytes(_)) && frame.text.ends_with('}');
+/// Whether a frame is surely understood by the program, and is a ticker.
+fn understood(frame: &Frame) -> (bool, bool) {
+    let message = !matches!(frame.form, Form::Bytes(_)) && frame.text.ends_with('}');
     let ticker = frame
         .channel
         .as_ref()
         .is_some_and(|channel| channel.starts_with("ticker.") && frame.text.contains(&**channel));
-    match (text, ticker) {
-        (true, true) => Heard::Ticker,
-        (true, false) => Heard::Message,
-        (false, _) => Heard::Nothing,
-    }
+    (message, message && ticker)
 }
 
 /// The id and the channels of a subscribe call.

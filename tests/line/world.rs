@@ -140,7 +140,7 @@ impl World {
             self.pass(next);
             self.notice();
             if let Some((socket, way, segment)) = self.network.arrive(self.now) {
-                self.arrived(socket, way, &segment);
+                self.arrived(socket, way, segment);
             } else if self.venue.due() <= self.now {
                 for (socket, out) in self.venue.step(self.now) {
                     self.send(socket, out);
@@ -184,7 +184,7 @@ impl World {
         while let Some(due) = self.network.due().filter(|due| *due < self.now + WELL_US) {
             self.pass(due);
             if let Some((socket, way, segment)) = self.network.arrive(self.now) {
-                self.arrived(socket, way, &segment);
+                self.arrived(socket, way, segment);
             }
         }
     }

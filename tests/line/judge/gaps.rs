@@ -49,7 +49,8 @@ impl Judge<'_> {
             let starts = it.starts.iter().any(|(from, begun)| {
                 (START_US + from + least..=START_US + *begun as i64 + most).contains(&gap.start)
             });
-            let until = START_US + it.until as i64 + most;
+            // A swap may wait for the reader's turn.
+            let until = START_US + it.until as i64 + most + TURN_US;
             starts && gap.end.is_some_and(|end| end <= until)
         };
         let caused = |it: &&Outage| {
@@ -82,7 +83,9 @@ impl Judge<'_> {
                     assert!(fault.is_some(), "{shard} was lost for no reason: {loss:?}");
                 }
                 let (_, begun) = self.span(outage.from(), outage.begun as i64);
-                let (until, _) = self.span(outage.until as i64, outage.until as i64);
+                // From there on every row that is owed says whether it was over.
+                let last = outage.losses.iter().map(|it| it.at as i64).max().unwrap_or(0);
+                let (until, _) = self.span(last, last);
                 let named = self.gaps.iter().any(|gap| {
                     let here = gap.shard == **shard && gap.instrument == "*";
                     here && gap.start <= begun && gap.end.is_some_and(|end| end >= until)
@@ -157,7 +160,7 @@ impl Judge<'_> {
     }
 
     /// A span on the program's clock, as wide as its settings make it.
-    fn span(&self, from: i64, until: i64) -> (i64, i64) {
+    pub(super) fn span(&self, from: i64, until: i64) -> (i64, i64) {
         let (least, most) = self.set(from, until);
         (START_US + from + least, START_US + until + most)
     }
@@ -198,6 +201,8 @@ fn noticed(cause: &str) -> i64 {
 /// How long the simulated network needs at most, one way: 302 ms and 400 ms of jitter; and a turn
 /// of the reader.
 const UNDER_WAY_US: i64 = 800_000;
+/// `reader::TURN`.
+const TURN_US: i64 = 50_000;
 /// `REPLY_MAX`: how long a reply may be missing.
 const REPLY_US: i64 = 10_000_000;
 /// A row of that age may be given up: under way, in a batch (a second), and held meanwhile.

@@ -1,12 +1,13 @@
 //! The program's ends of its connections: dialling, reading, writing, losing.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use tapedeck::reader::Ending;
 use tapedeck::session::Session;
 
 use super::{Event, MISHAPS, World};
-use crate::line::network::{Heard, Loss, Segment, Way};
+use crate::line::network::{Loss, Segment, Way};
 use crate::line::venue::Out;
 
 /// How an attempt to connect ends.
@@ -75,7 +76,7 @@ impl World {
         }
     }
 
-    pub(super) fn arrived(&mut self, socket: u64, way: Way, segment: &Segment) {
+    pub(super) fn arrived(&mut self, socket: u64, way: Way, segment: Segment) {
         match way {
             Way::Up => {
                 if !segment.bytes.is_empty() {
@@ -90,9 +91,8 @@ impl World {
                 let owner = self.sockets.iter().position(|it| *it == Some(socket));
                 if let Some(link) = owner {
                     self.received(link, &segment.bytes, segment.last);
-                    if segment.heard != Heard::Nothing && self.sockets[link] == Some(socket) {
-                        let ticker = segment.heard == Heard::Ticker;
-                        self.record.lives.heard(link, ticker, self.now);
+                    if self.sockets[link] == Some(socket) {
+                        self.record.heard(self.now, link, segment.heard);
                     }
                     self.watch(link);
                 }
@@ -120,6 +120,8 @@ impl World {
     }
 
     pub(super) fn lost(&mut self, link: usize, ending: Ending) {
+        // It may have been whole for a moment.
+        self.watch(link);
         let Some(program) = &mut self.program else { return };
         let shown = format!("{} lost: {ending:?}", self.record.shards[link]);
         self.record.note(self.now, &shown);
@@ -138,8 +140,14 @@ impl World {
     pub(super) fn watch(&mut self, link: usize) {
         let Some(program) = &self.program else { return };
         let session = program.links[link].session();
-        if session.reached().is_some() {
-            self.record.lives.whole(link, self.now);
+        if !self.record.lives.is_whole(link) {
+            let refused: BTreeSet<&str> = session.refused().collect();
+            let acknowledged = session.acknowledged();
+            let served = |it: &str| acknowledged.contains(it) || refused.contains(it);
+            // A goal that it does not know yet is another's.
+            if session.reached().is_some() || self.goals[link].iter().all(served) {
+                self.record.lives.whole(link, self.now);
+            }
         }
         if self.changes[link] != session.changes() {
             self.changes[link] = session.changes();
