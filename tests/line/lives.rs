@@ -27,11 +27,17 @@ struct Known {
 
 #[derive(Debug, Default)]
 struct Life {
-    /// Whole messages that the program was given on the newest connection, and whether they held a
-    /// ticker; the first is the connection itself.
-    heard: Vec<(u64, bool)>,
+    heard: Vec<Heard>,
     whole: bool,
     outages: Vec<Outage>,
+}
+
+/// The program was given a whole message, or a connection.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: u64,
+    ticker: bool,
+    connected: bool,
 }
 
 /// From a loss until everything was acknowledged again, however often it was lost meanwhile.
@@ -55,8 +61,29 @@ pub(super) struct Loss {
     pub(super) at: u64,
     /// When the next attempt is made.
     pub(super) again: u64,
+    pub(super) end: End,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The network or the exchange said so.
+    Told,
+    /// The program gave it up.
+    GivenUp,
     /// The program was gone.
-    pub(super) death: bool,
+    Death,
+}
+
+impl End {
+    /// Whether a gap of that cause may name it.
+    pub(super) fn allows(self, cause: &str) -> bool {
+        match self {
+            Self::Told => ["disconnected", "too_slow", "throttled"].contains(&cause),
+            Self::GivenUp => ["silent", "silent_data"].contains(&cause),
+            Self::Death => cause == "restart",
+        }
+    }
 }
 
 impl Lives {
@@ -77,12 +104,12 @@ impl Lives {
     }
 
     pub(super) fn connected(&mut self, link: usize, now: u64) {
-        self.links[link].heard = vec![(now, true)];
+        self.links[link].heard.push(Heard { at: now, ticker: true, connected: true });
     }
 
     /// The program was given a whole message.
     pub(super) fn heard(&mut self, link: usize, ticker: bool, now: u64) {
-        self.links[link].heard.push((now, ticker));
+        self.links[link].heard.push(Heard { at: now, ticker, connected: false });
     }
 
     /// Whether it was whole when it was last looked at, and was not lost since.
@@ -99,11 +126,11 @@ impl Lives {
         }
     }
 
-    pub(super) fn lost(&mut self, link: usize, now: u64, pause: u64) {
+    pub(super) fn lost(&mut self, link: usize, end: End, now: u64, pause: u64) {
         assert!(pause <= PAUSE_MAX_US, "it waits for {pause} µs before it connects again");
         let life = &mut self.links[link];
         let from = life.sure_until(now) as i64 - LATENCY_US;
-        life.lose(vec![(from, now)], Loss { at: now, again: now + pause, death: false });
+        life.lose(vec![(from, now)], Loss { at: now, again: now + pause, end });
     }
 
     /// The append thread has taken everything that waited.
@@ -136,7 +163,7 @@ impl Lives {
             let unknown = life.outages.iter().filter(|it| it.until > told);
             let mut starts: Vec<_> = unknown.flat_map(|it| it.starts.clone()).collect();
             starts.push((from, now));
-            life.lose(starts, Loss { at: now, again: now, death: true });
+            life.lose(starts, Loss { at: now, again: now, end: End::Death });
         }
     }
 
@@ -174,19 +201,18 @@ impl Life {
     /// Up to when everything was certainly received, as it was known then: the last ticker, and
     /// not what came behind a silence and may be as old as that.
     fn sure_until(&self, now: u64) -> u64 {
-        let heard = &self.heard[..self.heard.partition_point(|(at, _)| *at <= now)];
-        let Some((last, _)) = heard.last() else {
-            return self.heard.first().map_or(now, |(at, _)| *at);
-        };
-        let mut until = heard.iter().rev().find(|(_, ticker)| *ticker).map_or(0, |(at, _)| *at);
+        let heard = &self.heard[..self.heard.partition_point(|it| it.at <= now)];
+        let Some(last) = heard.last() else { return 0 };
+        let mut until = heard.iter().rev().find(|it| it.ticker).map_or(0, |it| it.at);
         for pair in heard.windows(2).rev() {
-            let (before, after) = (pair[0].0, pair[1].0);
-            let silent = after - before;
-            if silent >= STALL_MIN_US && *last < after + silent.min(CAUGHT_UP_MAX_US) {
-                until = until.min(before);
-            }
-            if after + CAUGHT_UP_MAX_US <= *last {
+            let [before, after] = [pair[0].at, pair[1].at];
+            // What was before a connection does not make its messages late.
+            if pair[1].connected || after + CAUGHT_UP_MAX_US <= last.at {
                 break;
+            }
+            let silent = after - before;
+            if silent >= STALL_MIN_US && last.at < after + silent.min(CAUGHT_UP_MAX_US) {
+                until = until.min(before);
             }
         }
         until

@@ -9,7 +9,7 @@ use lifecycle::ChannelSet;
 use super::lives::Lives;
 use super::network::Heard;
 use super::venue::Mischief;
-use super::weather::{Fault, Incident, Weather, follows};
+use super::weather::{Fault, Incident, Ordered, Weather, follows};
 
 /// Notes of one world.
 #[derive(Debug)]
@@ -111,9 +111,9 @@ impl Record {
     }
 
     /// The exchange has done something wrong.
-    pub(super) fn mischief(&mut self, mischief: &Mischief, link: Option<usize>) {
+    pub(super) fn mischief(&mut self, mischief: &Mischief, by: &Ordered, link: Option<usize>) {
         let Mischief { at, fault, about, text, .. } = mischief;
-        let (causes, ends) = follows(fault, about, text);
+        let (causes, ends) = follows(by, fault, about, text);
         if !causes.is_empty() {
             self.note(*at, &format!("the exchange: {fault} {about} {link:?}"));
             self.incidents.push(Incident { causes, ends, from: *at, until: *at, link });

@@ -270,7 +270,12 @@ fn rule(what: &str, chances: &[f64], (from, to): (usize, usize), random: &mut Ra
 }
 
 /// What may follow a fault of the exchange: causes of gaps, and whether the program may give up.
-pub(super) fn follows(fault: &str, about: &str, text: &str) -> (&'static [&'static str], bool) {
+pub(super) fn follows(
+    by: &Ordered,
+    fault: &str,
+    about: &str,
+    text: &str,
+) -> (&'static [&'static str], bool) {
     let channel = about.contains('.');
     match fault {
         // A reply that never came: asked again, or the connection is given up.
@@ -283,7 +288,8 @@ pub(super) fn follows(fault: &str, about: &str, text: &str) -> (&'static [&'stat
         "garbage" => (&["disconnected", "silent", "subscription_refused"], true),
         "partial" => (&["subscription_refused"], false),
         "spent" => (&["throttled"], true),
-        "close" => (&["disconnected", "too_slow"], true),
+        "close" if by.what.contains("too_slow") => (&["too_slow"], true),
+        "close" => (&["disconnected"], true),
         "stall" => (&["silent", "disconnected"], true),
         "refuse" => (&["disconnected"], true),
         other => panic!("{other} is no fault that was ordered"),

@@ -68,6 +68,8 @@ pub(super) struct World {
     refused_until: u64,
     black_until: u64,
     slow_until: u64,
+    /// The program ends the connection that it is about to lose.
+    gives_up: bool,
     /// The power is about to go.
     failing: bool,
     /// The weather is over, and so is what it had begun.
@@ -119,6 +121,7 @@ impl World {
             refused_until: 0,
             black_until: 0,
             slow_until: 0,
+            gives_up: false,
             failing: false,
             calm: false,
             record,
@@ -172,8 +175,9 @@ impl World {
     fn notice(&mut self) {
         while let Some(mischief) = self.venue.mischief.get(self.noticed) {
             let link = mischief.socket.map(|socket| self.sockets_made[socket as usize - 1]);
-            self.record.saw(&self.weather.ordered(mischief.rule).name());
-            self.record.mischief(mischief, link);
+            let ordered = self.weather.ordered(mischief.rule);
+            self.record.saw(&ordered.name());
+            self.record.mischief(mischief, ordered, link);
             self.noticed += 1;
         }
     }
@@ -276,6 +280,7 @@ impl World {
             let shut = line.turn(now, None, outbox);
             self.flush(link);
             if shut {
+                self.gives_up = true;
                 self.received(link, &[], true);
             }
             self.watch(link);

@@ -1,7 +1,7 @@
 //! Whether every gap has a reason and is no wider than that asks for, and every outage a gap.
 
 use super::super::START_US;
-use super::super::lives::{Loss, Outage};
+use super::super::lives::{End, Loss, Outage};
 use super::super::venue::Venue;
 use super::super::weather::Incident;
 use super::Judge;
@@ -54,10 +54,9 @@ impl Judge<'_> {
             starts && gap.end.is_some_and(|end| end <= until)
         };
         let caused = |it: &&Outage| {
-            it.losses.iter().any(|loss| match (loss.death, &*gap.cause) {
-                (true, "restart") => true,
-                (false, cause) => self.faults(link, loss, Some(cause)).next().is_some(),
-                (true, _) => false,
+            it.losses.iter().any(|loss| {
+                let fault = || self.faults(link, loss, Some(&gap.cause)).next().is_some();
+                loss.end.allows(&gap.cause) && (loss.end == End::Death || fault())
             })
         };
         let found = outages.iter().find(|it| spans(it) && caused(it));
@@ -78,7 +77,7 @@ impl Judge<'_> {
     pub(super) fn check_outages(&self) {
         for (link, shard) in self.record.shards.iter().enumerate() {
             for outage in self.record.lives.outages(link) {
-                for loss in outage.losses.iter().filter(|it| !it.death) {
+                for loss in outage.losses.iter().filter(|it| it.end != End::Death) {
                     let fault = self.faults(link, loss, None).next();
                     assert!(fault.is_some(), "{shard} was lost for no reason: {loss:?}");
                 }
@@ -117,7 +116,8 @@ impl Judge<'_> {
     ) -> impl Iterator<Item = &Incident> {
         self.record.incidents.iter().filter(move |it| {
             let here = it.link.is_none_or(|at| at == link) && it.from <= loss.at;
-            let causes = it.causes.iter().filter(|it| cause.is_none_or(|cause| cause == **it));
+            let causes = it.causes.iter().filter(|it| loss.end.allows(it));
+            let causes = causes.filter(|it| cause.is_none_or(|cause| cause == **it));
             let within = causes.map(|cause| noticed(cause)).max();
             here && within.is_some_and(|us| loss.at as i64 <= it.until as i64 + us)
         })

@@ -7,6 +7,7 @@ use tapedeck::reader::Ending;
 use tapedeck::session::Session;
 
 use super::{Event, MISHAPS, World};
+use crate::line::lives::End;
 use crate::line::network::{Loss, Segment, Way};
 use crate::line::venue::Out;
 
@@ -126,7 +127,8 @@ impl World {
         let shown = format!("{} lost: {ending:?}", self.record.shards[link]);
         self.record.note(self.now, &shown);
         let lost = program.links[link].lost(ending, self.clock.now());
-        self.record.lives.lost(link, self.now, lost.pause.as_micros() as u64);
+        let end = if std::mem::take(&mut self.gives_up) { End::GivenUp } else { End::Told };
+        self.record.lives.lost(link, end, self.now, lost.pause.as_micros() as u64);
         if let Some(socket) = self.sockets[link].take() {
             self.network.send(socket, Way::Up, Vec::new(), true, self.now);
         }
