@@ -54,7 +54,9 @@ impl Judge<'_> {
             starts && gap.end.is_some_and(|end| end <= until)
         };
         let caused = |it: &&Outage| {
-            it.losses.iter().any(|loss| {
+            // A gap keeps its first cause; a restart begins another.
+            let first = it.owed && gap.cause != "restart";
+            it.losses.iter().take(if first { 1 } else { usize::MAX }).any(|loss| {
                 let fault = || self.faults(link, loss, Some(&gap.cause)).next().is_some();
                 loss.end.allows(&gap.cause) && (loss.end == End::Death || fault())
             })
