@@ -23,6 +23,8 @@ struct Known {
     /// That in a watermark, which the append thread writes in its next turn; with it, up to when
     /// each shard was alive.
     watermark: u64,
+    /// The one before.
+    older: u64,
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +137,9 @@ impl Lives {
 
     /// The append thread has taken everything that waited.
     pub(super) fn drained(&mut self, now: u64) {
-        self.written = Known { rows: now, watermark: self.written.synced, ..self.written };
+        let Known { synced, watermark, older, .. } = self.written;
+        let older = if synced == watermark { older } else { watermark };
+        self.written = Known { rows: now, synced, watermark: synced, older };
     }
 
     /// What had been taken is durable.
@@ -146,8 +150,15 @@ impl Lives {
 
     /// The program ended in order: everything is durable, and so is that it is.
     pub(super) fn closed(&mut self, now: u64) {
-        self.written = Known { rows: now, synced: now, watermark: now };
+        self.written = Known { rows: now, synced: now, watermark: now, older: now };
         self.durable = self.written;
+    }
+
+    /// The program could not start: it may have cut off the watermark at the journal's end, which
+    /// the segment that it could not begin would have told.
+    pub(super) fn refused(&mut self) {
+        self.written.watermark = self.written.older;
+        self.written.synced = self.written.older;
     }
 
     /// The program is gone; with the power, or without.

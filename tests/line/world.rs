@@ -250,7 +250,10 @@ impl World {
         self.life += 1;
         let life = self.life;
         match Program::start(&self.disk, &self.clock, &self.frame, &mut self.random) {
-            Err(sentence) => self.failed(&sentence),
+            Err(sentence) => {
+                self.record.lives.refused();
+                self.failed(&sentence);
+            }
             Ok(program) => {
                 let words = format!("start {life} after {}", program.found);
                 self.record.started(self.now, &words, program.resumed);
