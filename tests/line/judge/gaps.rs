@@ -3,7 +3,7 @@
 use super::super::START_US;
 use super::super::lives::{End, Loss, Outage};
 use super::super::venue::Venue;
-use super::super::weather::Incident;
+use super::super::weather::{Fault, Incident};
 use super::Judge;
 use tapedeck_tests::tape::Gap;
 
@@ -124,8 +124,19 @@ impl Judge<'_> {
             let causes = it.causes.iter().filter(|it| loss.end.allows(it));
             let causes = causes.filter(|it| cause.is_none_or(|cause| cause == **it));
             let within = causes.map(|cause| noticed(cause)).max();
-            here && within.is_some_and(|us| loss.at as i64 <= it.until as i64 + us)
+            let until = self.held_until(link, it) as i64;
+            here && within.is_some_and(|us| loss.at as i64 <= until + us)
         })
+    }
+
+    /// When a fault is over, and a stall that held up what came of it.
+    fn held_until(&self, link: usize, fault: &Incident) -> u64 {
+        let reached = fault.until.saturating_add(UNDER_WAY_US as u64);
+        let stalls = self.record.incidents.iter().filter(|it| {
+            let here = it.link == Some(link) && it.causes == Fault::Stall.causes();
+            here && it.from <= reached && fault.from <= it.until
+        });
+        stalls.map(|it| it.until).fold(fault.until, u64::max)
     }
 
     /// Whether a fault that has this cause was there when the gap began, or shortly before.
