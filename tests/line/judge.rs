@@ -263,8 +263,8 @@ impl Judge<'_> {
                 || gap.shard == reader && overloads.contains(&&*gap.cause);
             let end = gap.end.unwrap_or(i64::MAX);
             let at = START_US + sent.at as i64;
-            // A broken chain begins with the message before and what was given up with the first row,
-            // by its own time; by its arrival where the clock of the program is behind.
+            // A broken chain begins with the message before, what was given up with its first row:
+            // by that one's own time; by its arrival where the clock of the program is behind.
             let own = gap.cause == "book_chain" || overloads.contains(&&*gap.cause);
             let start = match own && self.walls(sent.at, sent.at + AFTER_US).any(|by| by < 0) {
                 true => gap.start - UNDER_WAY_US,
