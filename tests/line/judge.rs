@@ -49,10 +49,10 @@ struct Judge<'a> {
     chains: Chains,
 }
 
-/// The messages of each book that the program was sent: when, and whether it is a change that is
-/// stored.
+/// The messages of each book that the program was sent: when, its change_id, and whether it is a
+/// change that is stored.
 #[derive(Debug, Default)]
-struct Chains(BTreeMap<String, Vec<(u64, bool)>>);
+struct Chains(BTreeMap<String, Vec<(u64, i64, bool)>>);
 
 impl Chains {
     fn new(venue: &Venue, archive: &Archive) -> Self {
@@ -61,17 +61,18 @@ impl Chains {
         for sent in venue.sent.iter().filter(|sent| sent.channel.starts_with("book.")) {
             Heard::default().take(sent, |key, name| {
                 let told = !key.ends_with(SNAPSHOT) && stored.contains(key);
-                chains.0.entry(name.to_owned()).or_default().push((sent.at, told));
+                chains.0.entry(name.to_owned()).or_default().push((sent.at, change(sent).0, told));
             });
         }
         chains
     }
 
     /// Whether a client that lived long enough could tell that a change was missing: the next
-    /// message was a change too, and has arrived.
-    fn tells(&self, name: &str, at: u64, deaths: &[u64]) -> bool {
-        let next = self.0.get(name).into_iter().flatten().find(|(sent, _)| *sent > at);
-        next.is_some_and(|(sent, told)| {
+    /// message was a change too, and has arrived. One from before it may come later.
+    fn tells(&self, name: &str, (at, id): (u64, i64), deaths: &[u64]) -> bool {
+        let later = |it: &&(u64, i64, bool)| it.0 > at && it.1 > id;
+        let next = self.0.get(name).into_iter().flatten().find(later);
+        next.is_some_and(|(sent, _, told)| {
             *told && !deaths.iter().any(|at| (*sent..sent + TOLD_US).contains(at))
         })
     }
@@ -281,7 +282,7 @@ impl Judge<'_> {
         let deaths = &self.record.deaths;
         let tells = match key.split(' ').next().unwrap() {
             "option_trades" | "perpetual_trades" => self.trades.tells(name, sequence(key), deaths),
-            "book_changes" => self.chains.tells(name, sent.at, deaths),
+            "book_changes" => self.chains.tells(name, (sent.at, change(sent).0), deaths),
             _ => false,
         };
         let unseen = self.removed.contains(key) && !tells;
