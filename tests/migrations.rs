@@ -1,9 +1,11 @@
 //! `tapedeck migrate` on a real PostgreSQL.
 
 mod adoption;
+mod beside;
 pub(crate) mod declarations;
 mod interruptions;
 pub(crate) mod queries;
+mod views;
 
 use std::process::Command;
 

@@ -8,12 +8,14 @@
 //! run once a currency, or can tell an older program whether it may use a newer database.
 
 mod adoption;
+mod beside;
 mod catalog;
 mod currency;
 mod lock;
 mod plan;
 mod steps;
 mod storage;
+mod views;
 
 use std::time::Duration;
 

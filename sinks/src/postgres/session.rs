@@ -110,7 +110,7 @@ impl Session {
             return Err(wrong("it is no table but a view or the like".into()));
         }
         let target =
-            Target::new(table, name.to_owned(), relation.columns.clone()).map_err(wrong)?;
+            Target::new(table, relation.name.clone(), relation.columns.clone()).map_err(wrong)?;
         let copy = self.client.prepare(&target.copy()).await.map_err(|error| {
             DatabaseError::of(format!("preparing to write the database's table {name}"), error)
         })?;

@@ -69,6 +69,11 @@ impl Target {
     }
 }
 
+/// The table that takes the rows of a name that is a view of old and new ones.
+pub(super) fn new_rows(name: &str) -> String {
+    format!("{name}_tapedeck")
+}
+
 /// A name as SQL takes it whatever is in it.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -2,8 +2,9 @@
 
 use schema::{Kind, Partition, Table};
 
-use super::catalog::{Catalog, Column, Key, Relation, RelationKind};
+use super::catalog::{Catalog, Column, Hypertable, Key, Relation, RelationKind};
 use super::plan::{Plan, stored};
+use super::views::{make_again, set_aside};
 
 /// Drops what would refuse rows of ours: keys over ticks, bounds of numbers and names, columns that
 /// must not be null. What cannot be taken over in place is refused before anything is touched.
@@ -14,7 +15,14 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
         plan.refusals.push(refusal);
         return;
     }
-    for key in relation.keys.iter().filter(|key| is_over_rows(table, key)) {
+    let keys: Vec<&Key> = relation.keys.iter().filter(|key| is_over_rows(table, key)).collect();
+    // A view holds on to the types of its columns, and may be grouped by a key.
+    let views = match narrow.is_empty() && keys.is_empty() {
+        true => &[],
+        false => relation.views.as_slice(),
+    };
+    set_aside(views, name, plan);
+    for key in keys {
         let (columns, key_name) = (key.columns.join(", "), &key.name);
         let sql = match key.constraint {
             true => format!("ALTER TABLE {name} DROP CONSTRAINT \"{key_name}\""),
@@ -32,6 +40,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
             format!("ALTER TABLE {name} {alter}"),
         );
     }
+    make_again(views, name, plan);
     let strict: Vec<_> = strict(table, relation).map(|column| column.name.as_str()).collect();
     if !strict.is_empty() {
         let alter = strict.iter().map(|column| format!("ALTER \"{column}\" DROP NOT NULL"));
@@ -40,6 +49,25 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
             format!("let be missing in {name}: {}", strict.join(", ")),
             format!("ALTER TABLE {name} {alter}"),
         );
+    }
+}
+
+/// Whether its rows stay as they are, and a new table is made beside them: TimescaleDB changes no
+/// type in a table that is compressed, or that it keeps an aggregate of.
+pub(super) fn is_held(table: &Table, relation: &Relation) -> bool {
+    let held = |hypertable: &Hypertable| hypertable.compressed || relation.aggregated;
+    matches!(table.partition, Partition::CurrencyAndDate(_))
+        && relation.kind == RelationKind::Table
+        && relation.hypertable.as_ref().is_some_and(held)
+        && narrow(table, relation).next().is_some()
+}
+
+/// A type without its bound.
+pub(super) fn wide(spelled: &str) -> &str {
+    match spelled {
+        _ if spelled.starts_with("numeric(") => "numeric",
+        _ if spelled.starts_with("character varying") => "text",
+        _ => spelled,
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{GenericClient, Row};
 
 use super::steps::LEDGER_TABLE;
-use super::{READER, WRITER, storage};
+use super::views::{self, View};
+use super::{READER, WRITER, beside, storage};
 use crate::postgres::error::DatabaseError;
 
 /// The facts, as of one moment.
@@ -49,6 +50,12 @@ pub(super) struct Relation {
     pub(super) hypertable: Option<Hypertable>,
     /// Whether a table of ours that could be a hypertable is a plain one with rows.
     pub(super) heaped: bool,
+    /// What gives another relation its owner and grants; its name is left open (`PLACE`).
+    pub(super) access: String,
+    /// Views of it, and of those, in an order in which they can be made.
+    pub(super) views: Vec<View>,
+    /// Whether TimescaleDB keeps an aggregate of it.
+    pub(super) aggregated: bool,
 }
 
 /// What a relation is.
@@ -125,15 +132,13 @@ impl Catalog {
                 community: row.get::<_, Option<&str>>(3) == Some("timescale"),
             });
         }
-        for row in ask(client, RELATIONS).await? {
+        for row in ask(client, &RELATIONS.replace("PLACE", beside::PLACE)).await? {
             let kind = match row.get(1) {
                 "r" => RelationKind::Table,
                 "v" => RelationKind::View,
                 _ => RelationKind::Other,
             };
-            let (columns, keys) = (Vec::new(), Vec::new());
-            let relation = Relation { kind, columns, keys, hypertable: None, heaped: false };
-            catalog.relations.insert(row.get(0), relation);
+            catalog.relations.insert(row.get(0), Relation::new(kind, row.get(2)));
         }
         for row in ask(client, COLUMNS).await? {
             if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
@@ -156,6 +161,8 @@ impl Catalog {
             catalog.read_ledger(client).await?;
         }
         catalog.read_roles(client).await?;
+        // Last: it changes what unqualified names mean.
+        views::read(&mut catalog, client).await?;
         Ok(catalog)
     }
 
@@ -222,6 +229,19 @@ impl Catalog {
 }
 
 impl Relation {
+    fn new(kind: RelationKind, access: String) -> Self {
+        Self {
+            kind,
+            columns: Vec::new(),
+            keys: Vec::new(),
+            hypertable: None,
+            heaped: false,
+            access,
+            views: Vec::new(),
+            aggregated: false,
+        }
+    }
+
     pub(super) fn has_column(&self, name: &str) -> bool {
         self.columns.iter().any(|column| column.name == name)
     }
@@ -235,8 +255,13 @@ async fn ask(client: &impl GenericClient, question: &str) -> Result<Vec<Row>, Da
 const SERVER: &str = "SELECT current_setting('server_version_num')::int, e.extversion, \
     e.extnamespace::regnamespace::text, current_setting('timescaledb.license', true) \
     FROM (SELECT) AS one LEFT JOIN pg_extension e ON e.extname = 'timescaledb'";
-const RELATIONS: &str = "SELECT relname::text, relkind::text FROM pg_class \
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')";
+const RELATIONS: &str = "SELECT relname::text, relkind::text, concat_ws(E';\n', \
+    format('ALTER TABLE PLACE OWNER TO %I', pg_get_userbyid(relowner)), \
+    (SELECT string_agg(format('GRANT %s ON PLACE TO %s%s', privilege_type, \
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
+        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END), E';\n') FROM aclexplode(relacl)))\
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+    AND relkind IN ('r', 'p', 'v', 'm', 'f')";
 const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, \
     format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '' \
     FROM pg_attribute a \

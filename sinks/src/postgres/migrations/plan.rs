@@ -6,7 +6,8 @@ use schema::{SqlName, Table, tables};
 
 use super::catalog::{Catalog, RelationKind};
 use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
-use super::{Currency, Options, READER, WRITER, adoption, storage};
+use super::{Currency, Options, READER, WRITER, adoption, beside, storage};
+use crate::postgres::target::new_rows;
 
 /// What is to be done, in this order.
 #[derive(Debug, Default)]
@@ -53,13 +54,26 @@ impl Plan {
         }
         let currencies = currencies(catalog, options);
         // Before our triggers hold on to columns.
+        let is_held = |table, name: &str| {
+            catalog.relations.get(name).is_some_and(|it| adoption::is_held(table, it))
+        };
         for (table, name) in declared(&currencies) {
-            adoption::plan(catalog, table, &name, &mut plan);
+            match is_held(table, &name) {
+                true => beside::plan(catalog, table, &name, &mut plan),
+                false => {
+                    let taker = beside::taker(catalog, &name);
+                    adoption::plan(catalog, table, &taker, &mut plan);
+                }
+            }
         }
         plan.steps(catalog, options, &currencies);
         for (table, name) in declared(&currencies) {
-            plan.columns(catalog, table, &name);
-            storage::plan(catalog, options, table, &name, &mut plan);
+            // A table that is made just now is looked at in the next round.
+            if !is_held(table, &name) {
+                plan.columns(catalog, table, &beside::taker(catalog, &name));
+                storage::plan(catalog, options, table, &name, &mut plan);
+                beside::follow(catalog, &name, &mut plan);
+            }
         }
         plan.roles(catalog, options, &currencies);
         plan
@@ -152,14 +166,15 @@ impl Plan {
             }
             let Some(denied) = catalog.roles.iter().find(|role| role.name == name) else {
                 if options.roles {
-                    self.grant(name, &tables_of(currencies));
+                    self.grant(name, &tables_of(catalog, currencies));
                 }
                 continue;
             };
             let missing = |table: &String| {
                 denied.denied.contains(table) || !catalog.relations.contains_key(table)
             };
-            let tables: Vec<String> = tables_of(currencies).into_iter().filter(missing).collect();
+            let tables: Vec<String> =
+                tables_of(catalog, currencies).into_iter().filter(missing).collect();
             if !tables.is_empty() {
                 self.grant(name, &tables);
             }
@@ -212,7 +227,10 @@ pub(super) fn stored(table: &Table) -> impl Iterator<Item = &schema::Column> {
 }
 
 /// What a role is given.
-fn tables_of(currencies: &[Currency]) -> Vec<String> {
-    let declared = declared(currencies).into_iter().map(|(_, name)| name);
-    declared.chain(["tapedeck_sinks".to_owned()]).collect()
+fn tables_of(catalog: &Catalog, currencies: &[Currency]) -> Vec<String> {
+    let names = declared(currencies).into_iter().map(|(_, name)| name);
+    let mut tables: Vec<String> = names.chain(["tapedeck_sinks".to_owned()]).collect();
+    let beside = tables.iter().filter(|name| beside::is_beside(catalog, name));
+    tables.extend(beside.map(|name| new_rows(name)).collect::<Vec<_>>());
+    tables
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use schema::{Partition, SqlName, Table, tables};
 
-use super::Options;
 use super::catalog::{Catalog, Policy};
 use super::plan::Plan;
+use super::{Options, beside};
+use crate::postgres::target::new_rows;
 
 /// What TimescaleDB makes of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ impl Storage {
 
 /// Whether the table of that name is one that TimescaleDB would cut into chunks.
 pub(super) fn is_cut(name: &str) -> bool {
+    let name = name.strip_suffix(&new_rows("")).unwrap_or(name);
     tables::ALL.iter().any(|table| {
         let named = match table.sql {
             SqlName::One(only) => name == only,
@@ -55,7 +57,14 @@ pub(super) fn plan(
     name: &str,
     plan: &mut Plan,
 ) {
-    let Some(storage) = Storage::of(table) else { return };
+    let Some(mut storage) = Storage::of(table) else { return };
+    if beside::is_beside(catalog, name) {
+        // The rows from now on are kept as long as those before.
+        let old = there(catalog, &beside::old_rows(name), &Kind::RETENTION);
+        let seconds = old.and_then(|policy| u64::try_from(policy.seconds?).ok());
+        storage.keep = seconds.map(Duration::from_secs);
+    }
+    let name = &beside::taker(catalog, name);
     let relation = catalog.relations.get(name);
     let index = format!("{name}_time_brin");
     if !catalog.indexes.contains(&index) {
