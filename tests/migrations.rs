@@ -5,6 +5,7 @@ mod beside;
 pub(crate) mod declarations;
 mod interruptions;
 pub(crate) mod queries;
+mod release;
 mod views;
 
 use std::process::Command;

@@ -42,7 +42,7 @@ fn the_predecessors_tables_are_taken_over_without_a_rewrite() {
 }
 
 /// As its users know them, with a row each; and a table of the user's own.
-const PREDECESSOR: &str = "
+pub(super) const PREDECESSOR: &str = "
 CREATE TABLE eth_option_quotes (timestamp timestamptz NOT NULL, instrument text NOT NULL,
     best_bid_price numeric(18,8), delta numeric(8,6), bid_iv numeric(8,4),
     PRIMARY KEY (timestamp, instrument));

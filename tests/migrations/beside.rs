@@ -3,6 +3,7 @@
 use tapedeck_tests::Cluster;
 
 use super::done;
+use super::release::STATEMENTS;
 use crate::database::{assert_same, good_end, with_database};
 use crate::market::Market;
 
@@ -41,6 +42,24 @@ fn compressed_tables_are_kept_beside_new_ones() {
     );
     let chain = "SELECT instrument, best_bid_price FROM option_chain('2025-11-12 00:00+00')";
     assert_eq!(sql(chain), "ETH-28NOV25-3000-C|0.06000000", "it asks the view");
+    // To the predecessor, who goes on in its own table, and back.
+    let beside = sql(LISTS);
+    done(&url, &["--release"]);
+    assert_eq!(
+        sql(LISTS),
+        "eth_option_quotes|r\neth_option_quotes_tapedeck|r\nperpetuals_quotes|r\n\
+         perpetuals_quotes_tapedeck|r"
+    );
+    for _ in 0..2 {
+        let _ = sql(STATEMENTS[0]);
+    }
+    assert_eq!(sql("SELECT count(*) FROM eth_option_quotes"), "3");
+    done(&url, &[]);
+    assert!(done(&url, &[]).contains("nothing to do"));
+    assert_eq!(sql(LISTS), beside);
+    assert_eq!(sql("SELECT count(*) FROM eth_option_quotes WHERE instrument = 'theirs'"), "1");
+    let _ = sql("DELETE FROM eth_option_quotes_before_tapedeck WHERE instrument = 'theirs'");
+    assert_eq!(sql(ROWS), rows);
     // What is recorded stands behind the old rows, under the same name.
     let mut market = Market::start(&["--options", "200", "--rate", "800"]);
     good_end(with_database(market.recorder(&["--for", "3s"]), &url));

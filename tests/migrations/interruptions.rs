@@ -59,7 +59,7 @@ fn an_interrupted_migration_has_changed_nothing() {
     super::declarations::assert_equal(&cluster, "cut", &["btc", "eth"]);
 }
 
-fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {

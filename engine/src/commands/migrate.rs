@@ -24,6 +24,10 @@ pub(crate) struct Flags {
     /// Run every migration again: what was removed by hand comes back.
     #[arg(long)]
     repair: bool,
+    /// Give the predecessor back the keys that its statements need; the next migration takes them
+    /// away again.
+    #[arg(long, conflicts_with_all = ["repair", "roles", "currency"])]
+    release: bool,
     /// Also make the roles tapedeck_reader and tapedeck_writer, for logins that may do no more.
     #[arg(long)]
     roles: bool,
@@ -69,6 +73,7 @@ impl Flags {
             compress_after: config.sinks.postgres.compress_after,
             repair: self.repair,
             roles: self.roles,
+            release: self.release,
         })
     }
 }

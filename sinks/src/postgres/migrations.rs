@@ -13,6 +13,7 @@ mod catalog;
 mod currency;
 mod lock;
 mod plan;
+mod release;
 mod steps;
 mod storage;
 mod views;
@@ -41,6 +42,8 @@ pub struct Options {
     /// Make the roles [`READER`] and [`WRITER`]. Once they are there, every migration lets them at
     /// the tables it makes.
     pub roles: bool,
+    /// Give the predecessor back what its statements need, and do nothing else.
+    pub release: bool,
 }
 
 /// A role that may read everything.

@@ -4,6 +4,7 @@ use schema::{Kind, Partition, Table};
 
 use super::catalog::{Catalog, Column, Hypertable, Key, Relation, RelationKind};
 use super::plan::{Plan, stored};
+use super::release;
 use super::views::{make_again, set_aside};
 
 /// Drops what would refuse rows of ours: keys over ticks, bounds of numbers and names, columns that
@@ -30,6 +31,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
         };
         plan.push(format!("let {name} hold several rows of one ({columns})"), sql);
     }
+    release::undo(catalog, name, plan);
     if !narrow.is_empty() {
         let names: Vec<_> = narrow.iter().map(|(column, _)| column.name.as_str()).collect();
         let alter =

@@ -96,6 +96,18 @@ pub(super) fn follow(catalog: &Catalog, name: &str, plan: &mut Plan) {
     );
 }
 
+/// The name is the predecessor's table again; the rows since stay in the new table.
+pub(super) fn undo(catalog: &Catalog, name: &str, plan: &mut Plan) {
+    let (old, new) = (old_rows(name), new_rows(name));
+    let views = &catalog.relations[name].views;
+    set_aside(views, name, plan);
+    plan.push(
+        format!("let {name} be the predecessor's table again; the rows since stay in {new}"),
+        format!("DROP VIEW {name};\nALTER TABLE {old} RENAME TO {name}"),
+    );
+    make_again(views, name, plan);
+}
+
 /// A column of the view.
 struct Shown {
     name: String,

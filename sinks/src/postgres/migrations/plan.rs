@@ -6,7 +6,7 @@ use schema::{SqlName, Table, tables};
 
 use super::catalog::{Catalog, RelationKind};
 use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
-use super::{Currency, Options, READER, WRITER, adoption, beside, storage};
+use super::{Currency, Options, READER, WRITER, adoption, beside, release, storage};
 use crate::postgres::target::new_rows;
 
 /// What is to be done, in this order.
@@ -53,6 +53,12 @@ impl Plan {
             Some(_) => {}
         }
         let currencies = currencies(catalog, options);
+        if options.release {
+            for (table, name) in declared(&currencies) {
+                release::plan(catalog, table, &name, &mut plan);
+            }
+            return plan;
+        }
         // Before our triggers hold on to columns.
         let is_held = |table, name: &str| {
             catalog.relations.get(name).is_some_and(|it| adoption::is_held(table, it))
