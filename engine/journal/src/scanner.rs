@@ -202,11 +202,16 @@ impl Scanner {
         let Some(raw) = RawHead::decode(&front) else {
             return Ok(Found::Bad("no record begins here"));
         };
-        if record::bytes(raw.payload_bytes()) > left {
+        let whole = record::bytes(raw.payload_bytes());
+        if whole > left {
             return Ok(Found::Bad("a record is cut"));
         }
-        let mut payload = vec![0; raw.payload_bytes()];
+        let mut payload = vec![0; usize::try_from(whole).unwrap_or(usize::MAX) - Head::BYTES];
         self.source.read_exact(&mut payload)?;
+        // The padding is under no checksum, and a disk that changes it changes other bytes too.
+        if payload.drain(raw.payload_bytes()..).any(|byte| byte != 0) {
+            return Ok(Found::Bad("a record's padding is not empty"));
+        }
         Ok(match raw.check(self.salt, offset, &payload) {
             Some(head) => Found::Record(head, payload),
             None => Found::Bad("the checksum of a record is wrong"),
