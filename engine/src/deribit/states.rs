@@ -123,7 +123,9 @@ mod tests {
         let word = overheard.next().unwrap();
         assert_eq!((&*word.instrument, &*word.state), ("BTC-6OCT26-86000-C", "open"));
         assert_eq!(overheard.next(), None);
-        for broken in ["{}", "7", &said.replace("1", "\"soon\""), &said.replace("\"open\"", "4")] {
+        let (soon, stateless) =
+            (said.replace("1", "\"soon\""), said.replace("\"state\"", "\"status\""));
+        for broken in ["{}", "7", &soon, &stateless] {
             assert_eq!(heard(broken, &mut decoder), 1, "{broken}");
         }
         assert_eq!(overheard.next(), None);
