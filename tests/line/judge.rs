@@ -279,7 +279,7 @@ impl Judge<'_> {
             traded || here && self.walls(sent.at, sent.at + AFTER_US).any(wall)
         });
         let blind = |(from, until): &(u64, u64)| (*from..*until).contains(&sent.at);
-        let deaths = &self.record.deaths;
+        let deaths = &self.last_written();
         let tells = match key.split(' ').next().unwrap() {
             "option_trades" | "perpetual_trades" => self.trades.tells(name, sequence(key), deaths),
             "book_changes" => self.chains.tells(name, (sent.at, change(sent).0), deaths),
@@ -300,6 +300,19 @@ impl Judge<'_> {
         let at = sent.at as f64 / 1e6;
         let gaps = &self.gaps;
         panic!("lost on {shard} at {at:.6} s and in no gap: {key}\n{near:#?}\n{gaps:#?}");
+    }
+
+    /// When the program last could keep what it knew, before each of its deaths: a full disk from
+    /// before the death on takes no name of a hole either.
+    fn last_written(&self) -> Vec<u64> {
+        let full = |death: u64| {
+            let full = self.record.incidents.iter().filter(move |it| {
+                let disk = it.ends && it.causes.contains(&"overload_depth");
+                disk && it.from <= death && death <= it.until
+            });
+            full.map(|it| it.from).min().unwrap_or(death)
+        };
+        self.record.deaths.iter().map(|death| full(*death)).collect()
     }
 }
 
