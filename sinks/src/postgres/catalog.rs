@@ -58,7 +58,7 @@ const COLUMNS: &str = "\
         format_type(a.atttypid, a.atttypmod) AS spelled, a.attnotnull AS not_null, \
         a.atthasdef OR a.attidentity <> '' AS filled, \
         a.attgenerated = '' AND a.attidentity <> 'a' AS writable \
-    FROM unnest($1::text[], $2::text[]) AS asked (name, taker) \
+    FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS asked (name, taker) \
         JOIN pg_namespace n ON n.nspname = 'public' \
         LEFT JOIN pg_class v ON v.relnamespace = n.oid AND v.relname = asked.name \
             AND v.relkind = 'v' \
