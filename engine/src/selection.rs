@@ -285,7 +285,8 @@ mod tests {
                 "btc-options*3: ticker.BTC-6OCT26-1-C.100ms ticker.BTC-6OCT26-1-P.100ms \
                  trades.option.BTC.100ms",
                 "perpetuals*1: deribit_price_index.btc_usd instrument.state.any.any \
-                 perpetual.BTC-PERPETUAL.100ms ticker.BTC-PERPETUAL.100ms trades.BTC-PERPETUAL.100ms",
+                 perpetual.BTC-PERPETUAL.100ms ticker.BTC-PERPETUAL.100ms \
+                 trades.BTC-PERPETUAL.100ms",
             ],
         );
     }

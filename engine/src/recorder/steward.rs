@@ -63,7 +63,7 @@ pub(super) struct Ties {
 }
 
 impl Ties {
-    /// Those to the lines, which are not started yet. `told` is what was told before of the options.
+    /// Those to the lines, which are not started yet. `told` is what was told before.
     pub(super) fn new(lines: &mut [LineSetup], told: &Told) -> Self {
         let overheard = Overheard::default();
         for line in &mut *lines {

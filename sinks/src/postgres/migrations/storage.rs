@@ -59,10 +59,7 @@ pub(super) fn plan(
 ) {
     let Some(mut storage) = Storage::of(table) else { return };
     if beside::is_beside(catalog, name) {
-        // The rows from now on are kept as long as those before.
-        let old = there(catalog, &beside::old_rows(name), &Kind::RETENTION);
-        let seconds = old.and_then(|policy| u64::try_from(policy.seconds?).ok());
-        storage.keep = seconds.map(Duration::from_secs);
+        storage.keep = kept_before(catalog, name);
     }
     let name = &beside::taker(catalog, name);
     let relation = catalog.relations.get(name);
@@ -120,6 +117,13 @@ pub(super) fn plan(
             ));
         }
     }
+}
+
+/// How long the rows before are kept: as long are those from now on.
+fn kept_before(catalog: &Catalog, name: &str) -> Option<Duration> {
+    let old = there(catalog, &beside::old_rows(name), &Kind::RETENTION);
+    let seconds = old.and_then(|policy| u64::try_from(policy.seconds?).ok());
+    seconds.map(Duration::from_secs)
 }
 
 /// A policy that is there is left alone, unless the configuration says another age.
