@@ -6,6 +6,7 @@ mod desk;
 mod destinations;
 mod events;
 mod lines;
+mod routine;
 mod secrets;
 mod status;
 mod steward;
@@ -33,8 +34,7 @@ pub use account::Account;
 use catalogue::Catalogue;
 pub use destinations::known_sinks;
 pub use lines::{allowance, lines};
-use status::Status;
-use steward::Steward;
+use routine::Routine;
 
 /// What is to be recorded, and how.
 #[derive(Clone, Debug)]
@@ -70,8 +70,8 @@ pub enum Channels {
 pub struct Recorder {
     pipeline: Pipeline,
     /// Follows the exchange's lists; not where the channels were given.
-    steward: Option<Steward>,
-    status: Status,
+    steward: Option<Routine>,
+    status: Routine,
     recording: Option<Recording>,
     data: PathBuf,
     /// Held until the end: no other recorder may touch the folder.
@@ -117,7 +117,9 @@ impl Recorder {
             lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
         }
         let recording = wishes.raw_frames.map(|budget| keep_frames(&data, budget)).transpose()?;
-        let ties = steward::Ties::new(&mut lines, &journal.recovery.resume.told);
+        let selected = wishes.channels == Channels::Selected;
+        let told = &journal.recovery.resume.told;
+        let ties = selected.then(|| steward::Ties::new(&mut lines, told));
         let restarts = journal.recovery.opened_before;
         let setup = Setup {
             journal,
@@ -133,14 +135,14 @@ impl Recorder {
         announce(&pipeline, &plan, &endpoint);
         let shards = pipeline.lines().to_vec();
         let (inlet, trouble) = (pipeline.inlet(), pipeline.trouble());
-        let status = Status::start(shards, restarts, inlet, clock.clone(), trouble)?;
-        let rest = catalogue::rest(config, &endpoint, &trust);
-        let (config, inlet, trouble) = (config.clone(), pipeline.inlet(), pipeline.trouble());
-        let follow = || {
+        let status = status::start(shards, restarts, inlet, clock.clone(), trouble)?;
+        let follow = |ties| {
+            let rest = catalogue::rest(config, &endpoint, &trust);
+            let (config, inlet) = (config.clone(), pipeline.inlet());
             let setup = steward::Setup { config, rest, clock, plan, ties, catalogue, asked, inlet };
-            Steward::start(setup, trouble)
+            steward::start(setup, pipeline.trouble())
         };
-        let steward = (wishes.channels == Channels::Selected).then(follow).transpose()?;
+        let steward = ties.map(follow).transpose()?;
         Ok(Self { pipeline, steward, status, recording, data, _lock: lock })
     }
 

@@ -1,68 +1,37 @@
 //! How each shard is doing, each ten seconds, as rows of `collector_status`.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use schema::tables::CollectorStatus;
 use schema::{Micros, Now};
 
 use super::desk::Desk;
+use super::routine::Routine;
 use crate::clock::Clock;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::metrics::{Line, State};
 use crate::queue::Inlet;
 use crate::stop::Stop;
 
-/// The thread that writes them.
-#[derive(Debug)]
-pub(super) struct Status {
-    thread: JoinHandle<()>,
-    stop: Stop,
-}
-
-impl Status {
-    /// Starts the thread. `restarts` is how often the journal was opened before.
-    pub(super) fn start(
-        lines: Vec<Arc<Line>>,
-        restarts: u64,
-        inlet: Inlet,
-        clock: Clock,
-        trouble: Stop,
-    ) -> Result<Self, Failure> {
-        let stop = Stop::default();
-        let stopped = stop.clone();
-        let now = clock.now();
-        let watched = lines.into_iter().map(|line| Watched { rows: line.rows.get(), line });
-        let mut work = Work {
-            lines: watched.collect(),
-            started: now.utc,
-            restarts: i64::try_from(restarts).unwrap_or(i64::MAX),
-            written: now.monotonic,
-            desk: Desk::new(inlet),
-        };
-        let thread = thread::Builder::new().name("status".into()).spawn(move || {
-            let _guard = trouble.on_panic();
-            while !stopped.raised() {
-                work.turn(clock.now());
-                thread::sleep(TURN);
-            }
-        });
-        match thread {
-            Ok(thread) => Ok(Self { thread, stop }),
-            Err(error) => {
-                let sentence = format_args!("cannot start a thread: {error}");
-                Err(Failure::new(FailureKind::Storage, sentence))
-            }
-        }
-    }
-
-    /// Ends it.
-    pub(super) fn end(self) {
-        self.stop.raise();
-        // A panic has printed itself and raised the trouble.
-        let _ = self.thread.join();
-    }
+/// Starts the thread that writes them. `restarts` is how often the journal was opened before.
+pub(super) fn start(
+    lines: Vec<Arc<Line>>,
+    restarts: u64,
+    inlet: Inlet,
+    clock: Clock,
+    trouble: Stop,
+) -> Result<Routine, Failure> {
+    let now = clock.now();
+    let watched = lines.into_iter().map(|line| Watched { rows: line.rows.get(), line });
+    let mut work = Work {
+        lines: watched.collect(),
+        started: now.utc,
+        restarts: i64::try_from(restarts).unwrap_or(i64::MAX),
+        written: now.monotonic,
+        desk: Desk::new(inlet),
+    };
+    Routine::start("status", trouble, move || work.turn(clock.now()))
 }
 
 struct Work {
@@ -137,5 +106,3 @@ fn rss_bytes() -> Option<i64> {
 }
 
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How often it looks whether it is time, and whether it is to end.
-const TURN: Duration = Duration::from_millis(100);

@@ -16,23 +16,17 @@ use schema::{Instrument, Micros, Now};
 use super::catalogue::{self, Catalogue, List, Unlisted};
 use super::desk::Desk;
 use super::events::Events;
+use super::routine::Routine;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deribit::{Overheard, Word, instruments};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::queue::Inlet;
 use crate::reader::{LineSetup, Mailbox};
 use crate::rest::Rest;
 use crate::selection::{self, Candidate, SelectionError};
 use crate::session::{CauseKind, Gap};
 use crate::stop::Stop;
-
-/// The thread.
-#[derive(Debug)]
-pub(super) struct Steward {
-    thread: JoinHandle<()>,
-    stop: Stop,
-}
 
 /// What a steward is made of.
 #[derive(Debug)]
@@ -75,35 +69,10 @@ impl Ties {
     }
 }
 
-impl Steward {
-    /// Starts the thread. A panic in it raises `trouble`: unattended, nobody would notice that
-    /// new instruments are missed.
-    pub(super) fn start(setup: Setup, trouble: Stop) -> Result<Self, Failure> {
-        let stop = Stop::default();
-        let stopped = stop.clone();
-        let mut work = Work::new(setup);
-        let thread = thread::Builder::new().name("steward".into()).spawn(move || {
-            let _guard = trouble.on_panic();
-            while !stopped.raised() {
-                work.turn();
-                thread::sleep(TURN);
-            }
-        });
-        match thread {
-            Ok(thread) => Ok(Self { thread, stop }),
-            Err(error) => {
-                let sentence = format_args!("cannot start a thread: {error}");
-                Err(Failure::new(FailureKind::Storage, sentence))
-            }
-        }
-    }
-
-    /// Ends it. A question that is under way is not waited for.
-    pub(super) fn end(self) {
-        self.stop.raise();
-        // A panic has printed itself and raised the trouble.
-        let _ = self.thread.join();
-    }
+/// Starts the thread. A question that is under way when it ends is not waited for.
+pub(super) fn start(setup: Setup, trouble: Stop) -> Result<Routine, Failure> {
+    let mut work = Work::new(setup);
+    Routine::start("steward", trouble, move || work.turn())
 }
 
 /// The state of the thread.
@@ -408,5 +377,3 @@ fn words(why: Why) -> &'static str {
 
 /// Listings come in bursts; one list describes them all.
 const DESCRIBE_AFTER: Duration = Duration::from_secs(2);
-/// How often it looks for something to do.
-const TURN: Duration = Duration::from_millis(100);
