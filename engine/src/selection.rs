@@ -198,20 +198,16 @@ impl Groups {
     }
 
     fn finish(self) -> Result<Vec<Group>, SelectionError> {
-        let groups: Vec<Group> = self
-            .0
-            .into_iter()
-            .map(|(shard, channels)| Group {
-                name: shard.name,
-                shards: shard.count,
-                capacity: shard.capacity,
-                channels,
-            })
-            .collect();
-        match groups.iter().all(|group| group.channels.is_empty()) {
-            true => Err(SelectionError::Nothing),
-            false => Ok(groups),
+        if self.is_empty() {
+            return Err(SelectionError::Nothing);
         }
+        let group = |(shard, channels): (Shard, ChannelSet)| Group {
+            name: shard.name,
+            shards: shard.count,
+            capacity: shard.capacity,
+            channels,
+        };
+        Ok(self.0.into_iter().map(group).collect())
     }
 }
 

@@ -7,6 +7,7 @@ use schema::Instrument;
 use schema::instrument::Shape;
 
 use crate::ChannelSet;
+use crate::plan::instrument;
 
 /// Tells facts from states: what is true now and was not told yet has happened.
 ///
@@ -72,6 +73,12 @@ impl Happened {
     }
 }
 
+impl Fact {
+    fn new(happened: Happened, instrument: &str, shard: Option<Arc<str>>) -> Self {
+        Self { happened, instrument: instrument.to_owned(), shard }
+    }
+}
+
 impl Chronicle {
     /// What was told before and not taken back: options listed, and options subscribed with the
     /// shard that was named.
@@ -87,20 +94,13 @@ impl Chronicle {
 
     /// The exchange lists an instrument.
     pub fn appeared(&mut self, name: &str) -> Option<Fact> {
-        (is_option(name) && self.listed.insert(name.to_owned())).then(|| Fact {
-            happened: Happened::Listed,
-            instrument: name.to_owned(),
-            shard: None,
-        })
+        let new = is_option(name) && self.listed.insert(name.to_owned());
+        new.then(|| Fact::new(Happened::Listed, name, None))
     }
 
     /// An instrument is over.
     pub fn ended(&mut self, name: &str) -> Option<Fact> {
-        self.listed.remove(name).then(|| Fact {
-            happened: Happened::Expired,
-            instrument: name.to_owned(),
-            shard: None,
-        })
+        self.listed.remove(name).then(|| Fact::new(Happened::Expired, name, None))
     }
 
     /// Compares what is wanted with what is acknowledged. `recorded` are the instruments to record,
@@ -119,23 +119,22 @@ impl Chronicle {
             wanted.insert(name);
             if carried.acknowledged && !self.subscribed.contains_key(name) {
                 self.subscribed.insert(name.to_owned(), Arc::clone(carried.shard));
-                facts.push(Fact {
-                    happened: Happened::Added,
-                    instrument: name.to_owned(),
-                    shard: Some(Arc::clone(carried.shard)),
-                });
+                facts.push(Fact::new(Happened::Added, name, Some(Arc::clone(carried.shard))));
             }
         }
         let gone = |name: &str| {
             !wanted.contains(name)
-                && !listeners.iter().any(|it| it.acknowledged.iter().any(|it| subject(it) == name))
+                && !listeners
+                    .iter()
+                    .any(|it| it.acknowledged.iter().any(|it| instrument(it) == name))
         };
-        let removed: Vec<String> =
-            self.subscribed.keys().filter(|name| gone(name)).cloned().collect();
-        for instrument in removed {
-            let shard = self.subscribed.remove(&instrument);
-            facts.push(Fact { happened: Happened::Removed, instrument, shard });
-        }
+        self.subscribed.retain(|name, shard| {
+            let gone = gone(name);
+            if gone {
+                facts.push(Fact::new(Happened::Removed, name, Some(Arc::clone(shard))));
+            }
+            !gone
+        });
         facts
     }
 }
@@ -149,15 +148,15 @@ struct Carried<'a> {
 
 /// The instruments that have channels of their own, by name.
 fn own(listeners: &[Listener]) -> BTreeMap<&str, Carried<'_>> {
-    carried(listeners, |channel| {
-        let subject = subject(channel);
-        is_option(subject).then_some(subject)
-    })
+    carried(listeners, |channel| Some(instrument(channel)).filter(|name| is_option(name)))
 }
 
 /// The currencies of whose options one channel carries all.
 fn all(listeners: &[Listener]) -> BTreeMap<&str, Carried<'_>> {
-    carried(listeners, |channel| channel.split('.').nth(2).filter(|_| subject(channel) == "option"))
+    carried(listeners, |channel| {
+        let mut parts = channel.split('.').skip(1);
+        parts.next().filter(|kind| *kind == "option").and_then(|_| parts.next())
+    })
 }
 
 fn carried<'a>(
@@ -173,11 +172,6 @@ fn carried<'a>(
         }
     }
     carried
-}
-
-/// What a channel is about: `ticker.SUBJECT.100ms`, or a kind as in `trades.option.BTC.100ms`.
-fn subject(channel: &str) -> &str {
-    channel.split('.').nth(1).unwrap_or_default()
 }
 
 fn is_option(name: &str) -> bool {

@@ -197,7 +197,7 @@ impl Group {
 
 /// What a channel is about: `BTC-PERPETUAL` of `ticker.BTC-PERPETUAL.100ms`. What is about a
 /// whole currency is about itself.
-fn instrument(channel: &str) -> &str {
+pub(crate) fn instrument(channel: &str) -> &str {
     let mut parts = channel.split('.');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(_), Some("option" | "future" | "any" | "state"), Some(_)) => channel,

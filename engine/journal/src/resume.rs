@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, DictionaryArray};
+use arrow_array::{Array, ArrayRef, DictionaryArray};
 use schema::{Batch, Digest, Micros};
 use serde::{Deserialize, Serialize};
 
@@ -221,27 +221,27 @@ impl Told {
 }
 
 fn names(batch: &Batch) -> Option<&DictionaryArray<Int32Type>> {
-    let column = batch.table().index_of("instrument")?;
-    batch.columns().columns().get(column)?.as_dictionary_opt::<Int32Type>()
+    column(batch, "instrument")?.as_dictionary_opt::<Int32Type>()
+}
+
+fn column<'a>(batch: &'a Batch, name: &str) -> Option<&'a ArrayRef> {
+    batch.columns().columns().get(batch.table().index_of(name)?)
 }
 
 /// A name in a column of names.
 fn text<'a>(batch: &'a Batch, name: &str, row: usize) -> Option<&'a str> {
-    let column = batch.columns().columns().get(batch.table().index_of(name)?)?;
-    let names = column.as_dictionary_opt::<Int32Type>()?;
+    let names = column(batch, name)?.as_dictionary_opt::<Int32Type>()?;
     Some(names.values().as_string_opt::<i32>()?.value(names.key(row)?))
 }
 
 fn int(batch: &Batch, name: &str, row: usize) -> Option<i64> {
-    let column = batch.columns().columns().get(batch.table().index_of(name)?)?;
-    let column = column.as_primitive_opt::<Int64Type>()?;
+    let column = column(batch, name)?.as_primitive_opt::<Int64Type>()?;
     column.is_valid(row).then(|| column.value(row))
 }
 
 fn time(batch: &Batch, name: &str, row: usize) -> Micros {
-    let column = batch.table().index_of(name);
-    let column = column.and_then(|column| batch.columns().columns().get(column));
-    let times = column.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    let times = column(batch, name)
+        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
     Micros(times.map_or(0, |times| times.value(row)))
 }
 
