@@ -44,14 +44,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
     }
     make_again(views, name, plan);
     let strict: Vec<_> = strict(table, relation).map(|column| column.name.as_str()).collect();
-    if !strict.is_empty() {
-        let alter = strict.iter().map(|column| format!("ALTER \"{column}\" DROP NOT NULL"));
-        let alter = alter.collect::<Vec<_>>().join(", ");
-        plan.push(
-            format!("let be missing in {name}: {}", strict.join(", ")),
-            format!("ALTER TABLE {name} {alter}"),
-        );
-    }
+    plan.let_be_missing(name, &strict);
 }
 
 /// Whether its rows stay as they are, and a new table is made beside them: TimescaleDB changes no

@@ -7,7 +7,7 @@ use schema::{SqlName, Table, tables};
 use super::catalog::{Catalog, RelationKind};
 use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
 use super::{Currency, Options, READER, WRITER, adoption, beside, release, storage};
-use crate::postgres::target::new_rows;
+use crate::postgres::target::{new_rows, quoted};
 
 /// What is to be done, in this order.
 #[derive(Debug, Default)]
@@ -88,6 +88,19 @@ impl Plan {
     /// A change.
     pub(super) fn push(&mut self, what: impl Into<String>, sql: impl Into<String>) {
         self.changes.push(Change { what: what.into(), sql: sql.into() });
+    }
+
+    /// Lets columns of a table be null.
+    pub(super) fn let_be_missing(&mut self, name: &str, columns: &[&str]) {
+        if columns.is_empty() {
+            return;
+        }
+        let alter = columns.iter().map(|column| format!("ALTER {} DROP NOT NULL", quoted(column)));
+        let alter = alter.collect::<Vec<_>>().join(", ");
+        self.push(
+            format!("let be missing in {name}: {}", columns.join(", ")),
+            format!("ALTER TABLE {name} {alter}"),
+        );
     }
 
     /// Something to know.

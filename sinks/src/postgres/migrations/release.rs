@@ -20,26 +20,14 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
     if relation.kind != RelationKind::Table {
         return;
     }
-    let strict: Vec<_> = strict(relation).collect();
-    if !strict.is_empty() {
-        let alter = strict.iter().map(|column| format!("ALTER {column} DROP NOT NULL"));
-        let alter = alter.collect::<Vec<_>>().join(", ");
-        plan.push(
-            format!("let be missing in {name}: {}", strict.join(", ")),
-            format!("ALTER TABLE {name} {alter}"),
-        );
-    }
+    plan.let_be_missing(name, &strict(relation).collect::<Vec<_>>());
     if key.is_empty() {
         return;
     }
-    let mut sorted = key.to_vec();
-    sorted.sort_unstable();
-    let has = |columns: &[String]| {
-        let mut columns: Vec<_> = columns.iter().map(String::as_str).collect();
-        columns.sort_unstable();
-        columns == sorted
+    let is_key = |columns: &[String]| {
+        columns.len() == key.len() && columns.iter().all(|column| key.contains(&column.as_str()))
     };
-    if relation.keys.iter().any(|key| has(&key.columns)) {
+    if relation.keys.iter().any(|key| is_key(&key.columns)) {
         return;
     }
     let columns = key.join(", ");
