@@ -3,7 +3,7 @@
 //! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
 //! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
 //! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
-//! `holes` names the trades that are missing; `states` passes on what is said of instruments;
+//! `holes` names the trades that are missing, `mending` asks for them again; `states` passes on what is said of instruments;
 //! `tally` counts everything that is not a row; [`instruments`] reads the list of instruments.
 //! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -18,9 +18,11 @@ mod identities;
 mod index;
 pub mod instruments;
 mod levels;
+mod mending;
 pub mod nesting;
 mod quarantine;
 mod refusal;
+mod roster;
 mod sequence;
 mod states;
 mod tally;
@@ -32,15 +34,16 @@ mod wire;
 
 pub use decoder::{Decoder, Hole, LastIdentity, Limits};
 pub use refusal::Refusal;
+pub use roster::Roster;
 pub use states::{Overheard, Word};
 pub use tally::{Counts, Stored, Tally, Unknown};
 
 use std::time::Duration;
 
-use schema::Now;
 use schema::tables::Rows;
+use schema::{Micros, Now};
 
-use crate::session::{Chain, Decode};
+use crate::session::{Chain, Decode, Question};
 
 impl Decode for Decoder {
     fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain {
@@ -57,6 +60,32 @@ impl Decode for Decoder {
 
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows) {
         self.quarantine(channel, reason, raw, now, rows);
+    }
+
+    fn missed(&mut self, channel: &str, since: Micros, now: Now) {
+        self.missed(channel, since, now);
+    }
+
+    fn question_at(&self) -> Duration {
+        self.mending.due()
+    }
+
+    fn question(&mut self, now: Duration) -> Option<Question> {
+        self.question(now)
+    }
+
+    fn answered(
+        &mut self,
+        question: &Question,
+        trades: Option<(&str, bool)>,
+        now: Now,
+        rows: &mut Rows,
+    ) {
+        self.answered(question, trades, now, rows);
+    }
+
+    fn unanswered(&mut self, question: &Question, now: Duration) {
+        self.mending.unanswered(&question.instrument, now);
     }
 
     fn settle(&mut self, last: bool, now: Now, rows: &mut Rows) {

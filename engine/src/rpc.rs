@@ -10,11 +10,13 @@
 //! | `refusals.rs` | the gaps of refused channels |
 //! | `chains.rs` | books that lost a change |
 //! | `sampler.rs` | books sampled now and then |
+//! | `mender.rs` | missing trades asked for again |
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod chains;
 mod envelope;
 mod login;
+mod mender;
 mod refusals;
 mod reply;
 mod request;
@@ -39,6 +41,7 @@ use chains::Chains;
 use envelope::Message;
 pub use login::Credentials;
 use login::Login;
+use mender::Mender;
 use refusals::Refusals;
 use request::{Pending, Purpose};
 use sampler::Sampler;
@@ -64,6 +67,7 @@ pub struct Connection<D> {
     refusals: Refusals,
     chains: Chains,
     sampler: Option<Sampler>,
+    mender: Mender,
     connected_at: Micros,
     counters: Counters,
 }
@@ -107,6 +111,7 @@ impl<D: Decode> Connection<D> {
             refusals: Refusals::new(shard()),
             chains: Chains::new(shard()),
             sampler: None,
+            mender: Mender::new(settings.allowance.mending.clone()),
             connected_at: Micros::default(),
             counters: Counters::default(),
             settings,
@@ -156,7 +161,9 @@ impl<D: Decode> Connection<D> {
         self.refusals.update(self.subscriptions.refused(), now, rows);
         self.chains.retain(|channel| self.subscriptions.wants(channel), now, rows);
         if self.phase == Phase::Open && self.subscriptions.is_complete() {
-            self.outage.close(now, rows);
+            if let Some(since) = self.outage.close(now, rows) {
+                self.ask_for_missed(since, now);
+            }
         }
     }
 
@@ -304,9 +311,9 @@ impl<D: Decode> Session for Connection<D> {
                 return Ok(());
             }
             Ok(Message::Reply { id, result }) => {
-                self.reply(id, result.as_ref().map(LazyValue::as_raw_str), now)?;
+                self.reply(id, result.as_ref().map(LazyValue::as_raw_str), now, rows)?;
             }
-            Ok(Message::Failure { id, failure }) => self.failure(id, &failure, now)?,
+            Ok(Message::Failure { id, failure }) => self.failure(id, &failure, now, rows)?,
             Err(malformed) => {
                 self.malformed(&malformed.channel, malformed.reason, message, now, rows);
             }
@@ -336,7 +343,10 @@ impl<D: Decode> Session for Connection<D> {
         } else {
             false
         };
-        let sent = sent || self.transmit_channels(now, out) || self.transmit_sample(now, out);
+        let sent = sent
+            || self.transmit_channels(now, out)
+            || self.transmit_question(now, out)
+            || self.transmit_sample(now, out);
         self.counters.requests += u64::from(sent);
         sent
     }
@@ -363,6 +373,7 @@ impl<D: Decode> Session for Connection<D> {
                 deadline = deadline.min(due.max(self.settings.allowance.subscribing.ready_at()));
             }
             deadline = deadline.min(self.sampler.as_ref().map_or(Duration::MAX, Sampler::deadline));
+            deadline = deadline.min(self.question_at());
         }
         deadline
     }
@@ -417,6 +428,7 @@ impl<D: Decode> Session for Connection<D> {
         if let Some(sampler) = &mut self.sampler {
             sampler.disconnected();
         }
+        self.question_lost(now.monotonic);
     }
 
     fn outage(&mut self, since: Micros, until: Micros, cause: Cause) {

@@ -107,12 +107,54 @@ pub trait Decode {
     /// Keeps a message that is not understood; `channel` is empty where it could not be read.
     fn quarantine(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows);
 
-    /// Names what is missing for good: after a while, or at once when nothing more will come.
+    /// Trades of the channel may have been missed since then.
+    fn missed(&mut self, channel: &str, since: Micros, now: Now);
+
+    /// When [`question`](Self::question) has one, on the monotonic clock.
+    fn question_at(&self) -> Duration;
+
+    /// Trades to ask the exchange for. The answer, or that there is none, is awaited.
+    fn question(&mut self, now: Duration) -> Option<Question>;
+
+    /// Takes in what the exchange answered: the JSON array of the trades and whether it has more
+    /// of them, or nothing where it does not answer such a question.
+    fn answered(
+        &mut self,
+        question: &Question,
+        trades: Option<(&str, bool)>,
+        now: Now,
+        rows: &mut Rows,
+    );
+
+    /// The question found no answer: it is asked again after a while.
+    fn unanswered(&mut self, question: &Question, now: Duration);
+
+    /// Names what is missing: after a while, or at once when nothing more will come.
     fn settle(&mut self, last: bool, now: Now, rows: &mut Rows);
 
     /// When [`settle`](Self::settle) has something to do if nothing arrives, on the monotonic
     /// clock.
     fn deadline(&self) -> Duration;
+}
+
+/// Trades of an instrument that are missing, or may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The instrument.
+    pub instrument: Box<str>,
+    /// Which of its trades.
+    pub trades: Wanted,
+}
+
+/// Which trades are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those from the one trade_seq to the other, inclusive.
+    Between(i64, i64),
+    /// Those from this trade_seq on.
+    From(i64),
+    /// The newest, of which those count that happened then or later: none is known.
+    Since(Micros),
 }
 
 /// What a notification was to the chain of a book's changes.
@@ -160,6 +202,8 @@ pub struct Counters {
     pub books_broken: u64,
     /// Times that a book was subscribed anew because of that.
     pub books_renewed: u64,
+    /// Times that missing trades were asked for.
+    pub questions: u64,
     /// Samples of books that were taken.
     pub samples: u64,
     /// Samples that found no answer, or no turn within their round.

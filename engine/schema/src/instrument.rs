@@ -80,6 +80,14 @@ pub fn currency(name: &str) -> String {
     instrument.to_owned()
 }
 
+/// The currency under which the exchange lists an instrument: `BTC` for `BTC-PERPETUAL`, `USDC` for
+/// `SOL_USDC-PERPETUAL`, which is settled in it (PROTOCOL 10).
+#[must_use]
+pub fn listed_under(name: &str) -> &str {
+    let pair = Instrument::parse(name).currency;
+    pair.split_once('_').map_or(pair, |(_, settled)| settled)
+}
+
 /// `6OCT26`: day without a leading zero, month, year of this century.
 fn date(text: &str) -> Option<Date> {
     let month_at = text.find(|c: char| !c.is_ascii_digit())?;

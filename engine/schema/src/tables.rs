@@ -71,6 +71,7 @@ mod tests {
             block_rfq_id: None,
             starbase_match_id: Some(225_046_781_992_378_368),
             starbase_timestamp: None,
+            repaired: None,
         }
     }
 

@@ -9,9 +9,11 @@ use schema::{Digest, Micros, Now};
 use super::channel::Channel;
 use super::holes::Waiting;
 use super::identities::{Identities, Kind, Repeats};
+use super::mending::Mending;
 use super::nesting;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
+use super::roster::Roster;
 use super::sequence::Missing;
 use super::states::Overheard;
 use super::tally::Tally;
@@ -30,6 +32,10 @@ pub struct Decoder {
     pub(super) sides: (String, String),
     /// Instruments with trades missing that are not named yet.
     pub(super) waiting: Waiting,
+    /// Instruments whose trades are asked for again.
+    pub(super) mending: Mending,
+    /// What is recorded, by whichever connection.
+    pub(super) roster: Roster,
     /// Whose connection's messages these are.
     pub(super) shard: Arc<str>,
     /// Who hears of states.
@@ -85,6 +91,8 @@ impl Decoder {
             digest: Digest::default(),
             sides: (String::new(), String::new()),
             waiting: Waiting::default(),
+            mending: Mending::default(),
+            roster: Roster::default(),
             shard: "".into(),
             overheard: None,
             quarantine: Quarantine::default(),

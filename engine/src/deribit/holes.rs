@@ -47,6 +47,7 @@ impl Decoder {
             let Some(known) = self.identities.get_mut(&instrument) else { continue };
             known.waits = false;
             name(&mut known.trades, (&self.shard, &instrument), until, now, rows);
+            self.mending.want(&instrument, now.monotonic);
             self.waiting.add(&instrument, known);
         }
     }
@@ -61,17 +62,18 @@ pub(super) fn name(
     rows: &mut Rows,
 ) {
     for from in trades.name(until) {
-        write(trades, place, (from, from), now, rows);
+        write(trades, place, (from, from), LATE, now, rows);
     }
 }
 
 /// Writes the row of the holes that begin at an instant. Several trades may share one: then they
 /// share the row, because shard, instrument, beginning and cause are what identifies it. Without
-/// such a hole the row says that all of them came late, and keeps its end.
+/// such a hole the row says how all of them came after all, and keeps its end.
 pub(super) fn write(
     trades: &Sequence,
     (shard, instrument): (&str, &str),
     (from, to): (Micros, Micros),
+    came: &str,
     now: Now,
     rows: &mut Rows,
 ) {
@@ -86,14 +88,21 @@ pub(super) fn write(
             true => write!(detail, "{}", hole.first),
             false => write!(detail, "{}..{}", hole.first, hole.last),
         };
+        if hole.lost {
+            detail.push_str(" for good");
+        }
     }
     if detail.is_empty() {
-        detail.push_str("none is missing: they came late");
+        let _ = write!(detail, "none is missing: {came}");
     }
     let gap = Gap { shard, instrument, since: from, kind: CauseKind::TradeSeq };
     gap.write(Some(end), &detail, now, rows);
 }
 
+/// How missing trades came after all: by themselves.
+pub(super) const LATE: &str = "they came late";
+/// Or because they were asked for again.
+pub(super) const ASKED: &str = "they were asked for again";
 /// How long a trade may come after a younger one before it counts as missing. A process that is
 /// killed within this time does not name the hole; so it is as short as what a restart's gap is
 /// set back for messages that were under way.

@@ -164,7 +164,7 @@ impl Known {
 }
 
 impl Kind {
-    fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         match Instrument::parse(name).shape {
             Shape::Option { .. } => Self::Option,
             Shape::Perpetual => Self::Perpetual,

@@ -54,6 +54,8 @@ pub(super) struct Missing {
     pub(super) to: Micros,
     /// When it was noticed; missing once it is named.
     pub(super) noticed: Option<Duration>,
+    /// Whether the exchange was asked for them and has them no more.
+    pub(super) lost: bool,
 }
 
 /// What a trade is to the instrument's sequence.
@@ -187,6 +189,28 @@ impl Sequence {
         named
     }
 
+    /// The highest trade_seq that is recorded.
+    pub(super) fn highest(&self) -> Option<i64> {
+        self.span.map(|span| span.highest)
+    }
+
+    /// The first hole that is named and can still be had.
+    pub(super) fn wanted(&self) -> Option<&Missing> {
+        self.holes.iter().find(|hole| hole.noticed.is_none() && !hole.lost)
+    }
+
+    /// What is missing of these trades cannot be had any more: the holes that lie among them.
+    pub(super) fn lose(&mut self, first: i64, last: i64) -> Vec<Missing> {
+        let within = |hole: &&mut Missing| first <= hole.first && hole.last <= last;
+        let holes = self.holes.iter_mut().filter(within);
+        holes
+            .map(|hole| {
+                hole.lost = true;
+                *hole
+            })
+            .collect()
+    }
+
     /// Takes the trade out of the hole that it lies in: the hole as it was.
     fn fill(&mut self, (seq, at): (i64, Micros)) -> Option<Missing> {
         let index = self.holes.partition_point(|hole| hole.last < seq);
@@ -224,6 +248,7 @@ impl Missing {
             from: before.1.min(after.1),
             to: before.1.max(after.1),
             noticed: Some(noticed),
+            lost: false,
         }
     }
 }

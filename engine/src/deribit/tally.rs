@@ -29,6 +29,8 @@ pub struct Tally {
     ///
     /// [`Decoder::holes`]: super::Decoder::holes
     pub trades_missed: u64,
+    /// Trades that were asked for again and are stored.
+    pub trades_repaired: u64,
     /// Book changes whose prev_change_id is not the change_id before.
     pub book_breaks: u64,
     /// Snapshots whose change_id lies below the last one by more than a delay explains.

@@ -8,11 +8,13 @@ use arrow_array::{Array, RecordBatch};
 use schema::tables::Rows;
 use schema::{Builder, Kind, Micros, Now, Origin, Row};
 
-use super::{Decoder, LastIdentity, Limits, Stored};
+use super::{Decoder, LastIdentity, Limits, Roster, Stored};
+use crate::session::Question;
 
 mod books;
 mod holes;
 mod hostile;
+mod mending;
 mod numbers;
 mod tickers;
 mod trades;
@@ -24,12 +26,15 @@ struct Bench {
     decoder: Decoder,
     rows: Rows,
     now: Now,
+    /// What was asked and is not answered.
+    answers: Option<Question>,
 }
 
 impl Bench {
     fn new() -> Self {
         let now = Now { monotonic: Duration::from_secs(5), utc: Micros(1_800_000_000_000_007) };
-        Self { decoder: Decoder::new(Limits::default()), rows: Rows::default(), now }
+        let decoder = Decoder::new(Limits::default());
+        Self { decoder, rows: Rows::default(), now, answers: None }
     }
 
     fn decode(&mut self, channel: &str, data: &str) -> &mut Self {

@@ -7,7 +7,7 @@ use schema::{Micros, Now};
 
 use super::decoder::Decoder;
 use super::field::{Float, Text, Whole};
-use super::holes::{name, write};
+use super::holes::{LATE, name, write};
 use super::identities::Kind;
 use super::refusal::Refusal;
 use super::sequence::Verdict;
@@ -42,6 +42,11 @@ wire! {
     ignored ["legs"]
 }
 
+/// The elements of an array. Not `to_array_iter`: it does not look at what follows the array.
+pub(super) fn elements(data: &str) -> Result<Vec<sonic_rs::LazyValue<'_>>, Refusal> {
+    sonic_rs::from_str(data).map_err(|error| Refusal::of(&error))
+}
+
 impl Decoder {
     pub(super) fn trades(
         &mut self,
@@ -50,10 +55,7 @@ impl Decoder {
         now: Now,
         rows: &mut Rows,
     ) -> Result<(), Refusal> {
-        // Not `to_array_iter`: it does not look at what follows the array.
-        let elements: Vec<sonic_rs::LazyValue<'_>> =
-            sonic_rs::from_str(data).map_err(|error| Refusal::of(&error))?;
-        for element in &elements {
+        for element in &elements(data)? {
             let raw = element.as_raw_str();
             if let Err(refusal) = self.trade(raw, now, rows) {
                 self.refuse(channel, refusal, raw, now, rows);
@@ -62,13 +64,14 @@ impl Decoder {
         Ok(())
     }
 
-    fn trade(&mut self, raw: &str, now: Now, rows: &mut Rows) -> Result<(), Refusal> {
+    pub(super) fn trade(&mut self, raw: &str, now: Now, rows: &mut Rows) -> Result<(), Refusal> {
         let trade: Trade<'_> = sonic_rs::from_str(raw).map_err(|error| Refusal::of(&error))?;
+        let repaired = self.mending.answers().then_some(true);
         let instrument = trade.instrument_name.required_text("instrument_name")?;
         match self.kind(instrument, now) {
             Kind::Option => {
                 self.tally.strangers("trade", &trade.strangers);
-                let row = trade.option_trade(now.utc)?;
+                let row = OptionTrade { repaired, ..trade.option_trade(now.utc)? };
                 let sequence = (row.trade_seq, row.timestamp);
                 if self.is_new(instrument, sequence, Stored::OptionTrades, now, rows)? {
                     rows.option_trades.push(&row);
@@ -77,7 +80,7 @@ impl Decoder {
             }
             Kind::Perpetual => {
                 self.tally.strangers("trade", &trade.strangers);
-                let row = trade.perpetual_trade(now.utc)?;
+                let row = PerpetualTrade { repaired, ..trade.perpetual_trade(now.utc)? };
                 let sequence = (row.trade_seq, row.timestamp);
                 if self.is_new(instrument, sequence, Stored::PerpetualTrades, now, rows)? {
                     rows.perpetual_trades.push(&row);
@@ -99,10 +102,14 @@ impl Decoder {
         now: Now,
         rows: &mut Rows,
     ) -> Result<bool, Refusal> {
+        if self.mending.passes_over(timestamp) {
+            return Ok(false);
+        }
         let limit = self.limits.holes;
         let known = self.identities.of(instrument, now, self.limits.instruments);
         if known.trades.is_full(limit) {
             name(&mut known.trades, (&self.shard, instrument), Duration::MAX, now, rows);
+            self.mending.want(instrument, now.monotonic);
         }
         let tally = &mut self.tally;
         match known.trades.take(seq, timestamp, now, limit) {
@@ -114,9 +121,11 @@ impl Decoder {
             }
             Verdict::Late { named } => {
                 tally.late_trades += 1;
-                if let Some(hole) = named {
+                if let Some(hole) = named
+                    && !self.mending.touch(hole.from, hole.to)
+                {
                     let place = (&*self.shard, instrument);
-                    write(&known.trades, place, (hole.from, hole.to), now, rows);
+                    write(&known.trades, place, (hole.from, hole.to), LATE, now, rows);
                 }
                 self.waiting.add(instrument, known);
             }
@@ -128,6 +137,7 @@ impl Decoder {
             Verdict::Forgotten => return Err(Refusal::HoleForgotten),
         }
         tally.rows.add(table, 1);
+        tally.trades_repaired += u64::from(self.mending.answers());
         Ok(true)
     }
 }
@@ -156,6 +166,7 @@ impl Trade<'_> {
             block_rfq_id: number!(self.block_rfq_id),
             starbase_match_id: number!(self.starbase_match_id),
             starbase_timestamp: number!(self.starbase_timestamp),
+            repaired: None,
         })
     }
 
@@ -183,6 +194,7 @@ impl Trade<'_> {
             block_rfq_id: number!(self.block_rfq_id),
             starbase_match_id: number!(self.starbase_match_id),
             starbase_timestamp: number!(self.starbase_timestamp),
+            repaired: None,
         })
     }
 

@@ -11,7 +11,8 @@ use journal::Told;
 use lifecycle::{
     Event, Failed, Group, Listed, Manager, Overflow, Plan, State, Universe, What, Why,
 };
-use schema::{Instrument, Micros, Now};
+use schema::instrument::listed_under;
+use schema::{Micros, Now};
 
 use super::catalogue::{self, Catalogue, List, Unlisted};
 use super::desk::Desk;
@@ -19,7 +20,7 @@ use super::events::Events;
 use super::routine::Routine;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::deribit::{Overheard, Word, instruments};
+use crate::deribit::{Overheard, Roster, Word, instruments};
 use crate::failure::Failure;
 use crate::queue::Inlet;
 use crate::reader::{LineSetup, Mailbox};
@@ -54,18 +55,21 @@ pub(super) struct Ties {
     events: Events,
     /// What the exchange says of instruments unasked.
     overheard: Overheard,
+    /// Where the lines see what is recorded.
+    roster: Roster,
 }
 
 impl Ties {
     /// Those to the lines, which are not started yet. `told` is what was told before.
     pub(super) fn new(lines: &mut [LineSetup], told: &Told) -> Self {
-        let overheard = Overheard::default();
+        let (overheard, roster) = (Overheard::default(), Roster::default());
         for line in &mut *lines {
             line.session.decoder_mut().overhear(overheard.clone());
+            line.session.decoder_mut().enrol(roster.clone());
         }
         let mailbox = |line: &LineSetup| (Arc::clone(&line.shard), line.mailbox.clone());
         let mailboxes = lines.iter().map(mailbox).collect();
-        Self { mailboxes, events: Events::new(told, lines), overheard }
+        Self { mailboxes, events: Events::new(told, lines), overheard, roster }
     }
 }
 
@@ -94,6 +98,7 @@ struct Work {
     cramped: BTreeMap<String, (Micros, Overflow)>,
     events: Events,
     overheard: Overheard,
+    roster: Roster,
     /// Instruments that were announced and whose description is not known yet.
     undescribed: BTreeSet<String>,
     /// When their description is asked for, on the monotonic clock.
@@ -111,7 +116,7 @@ struct Asking {
 impl Work {
     fn new(setup: Setup) -> Self {
         let Setup { config, rest, clock, plan, ties, catalogue, asked, inlet } = setup;
-        let Ties { mailboxes, mut events, overheard } = ties;
+        let Ties { mailboxes, mut events, overheard, roster } = ties;
         let mut desk = Desk::new(inlet);
         let Catalogue { lists, groups } = catalogue;
         let mut manager = Manager::new(&config.exchange.currencies, config.lifecycle.refresh);
@@ -126,6 +131,7 @@ impl Work {
             tracing::info!("{currency}: Found {} active options on exchange", options(listed));
         }
         events.end_missed(&universe, now, &mut desk.rows);
+        roster.set(universe.recorded().map(|(name, _)| name));
         Self {
             config,
             rest: Arc::new(rest),
@@ -141,6 +147,7 @@ impl Work {
             cramped: BTreeMap::new(),
             events,
             overheard,
+            roster,
             undescribed: BTreeSet::new(),
             describe_at: None,
             desk,
@@ -172,7 +179,7 @@ impl Work {
     /// the next list, which is asked for when the announcements of one moment are all there.
     fn hear(&mut self, now: Now) {
         while let Some(Word { instrument, state, at }) = self.overheard.next() {
-            let currency = listing_currency(&instrument);
+            let currency = listed_under(&instrument);
             if !self.config.exchange.currencies.iter().any(|it| it == currency) {
                 continue;
             }
@@ -292,6 +299,7 @@ impl Work {
 
     /// Plans anew, and leaves every shard its goal.
     fn follow(&mut self, now: Now) {
+        self.roster.set(self.universe.recorded().map(|(name, _)| name));
         let recorded = self.universe.recorded();
         let candidates: Vec<Candidate> = recorded
             .map(|(name, currency)| Candidate { name: name.into(), currency: currency.into() })
@@ -358,13 +366,6 @@ fn entries(listed: &[instruments::Listed]) -> Vec<Listed> {
 
 fn options(listed: &[instruments::Listed]) -> usize {
     listed.iter().filter(|listed| listed.kind.as_deref() == Some("option")).count()
-}
-
-/// The currency under which the exchange lists an instrument: `BTC` for `BTC-PERPETUAL`, `USDC` for
-/// `SOL_USDC-PERPETUAL`, which is settled in it (PROTOCOL 10).
-fn listing_currency(name: &str) -> &str {
-    let pair = Instrument::parse(name).currency;
-    pair.split_once('_').map_or(pair, |(_, settled)| settled)
 }
 
 fn words(why: Why) -> &'static str {

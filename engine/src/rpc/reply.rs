@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use schema::Now;
+use schema::tables::Rows;
 
 use super::Connection;
 use super::envelope::{self, Failure};
@@ -17,6 +18,7 @@ impl<D: Decode> Connection<D> {
         id: Option<u64>,
         result: Option<&str>,
         now: Now,
+        rows: &mut Rows,
     ) -> Result<(), SessionError> {
         let Some(purpose) = id.and_then(|id| self.pending.end(id)) else {
             self.counters.replies_unknown += 1;
@@ -45,6 +47,7 @@ impl<D: Decode> Connection<D> {
                 }
                 (_, _) => return self.lost(purpose, now),
             },
+            Purpose::Trades => self.question_answered(result, now, rows),
         }
         Ok(())
     }
@@ -55,6 +58,7 @@ impl<D: Decode> Connection<D> {
         id: Option<u64>,
         failure: &Failure<'_>,
         now: Now,
+        rows: &mut Rows,
     ) -> Result<(), SessionError> {
         self.counters.errors += 1;
         self.counters.errors_without_id += u64::from(id.is_none());
@@ -86,6 +90,11 @@ impl<D: Decode> Connection<D> {
                 }
                 Some(_) | None => self.lost(purpose, now),
             },
+            Purpose::Trades if kind == ErrorKind::Other && id.is_some() => {
+                self.question_refused(now, rows);
+                Ok(())
+            }
+            Purpose::Trades => self.lost(purpose, now),
         }
     }
 
@@ -150,6 +159,7 @@ impl<D: Decode> Connection<D> {
                     sampler.failed(now.monotonic);
                 }
             }
+            Purpose::Trades => self.question_lost(now.monotonic),
         }
         Ok(())
     }

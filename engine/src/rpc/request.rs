@@ -29,6 +29,8 @@ pub(super) enum Purpose {
         /// How many channels it names.
         channels: usize,
     },
+    /// A question of the [`Mender`](super::mender::Mender).
+    Trades,
 }
 
 /// The requests of one connection that have no reply yet. Ids are never used again, so that a
@@ -62,7 +64,7 @@ impl Pending {
                 *channels
             }
             Purpose::Channels { .. } | Purpose::Login | Purpose::Heartbeat => 1,
-            Purpose::Sample { .. } | Purpose::Hello | Purpose::Test => 0,
+            Purpose::Sample { .. } | Purpose::Trades | Purpose::Hello | Purpose::Test => 0,
         };
         let largest = self.requests.iter().map(|(_, purpose, _)| size(purpose)).max()?;
         let first = |(_, purpose, _): &&(u64, Purpose, Duration)| size(purpose) == largest;

@@ -38,6 +38,8 @@ pub struct Allowance {
     pub subscribing: Shared,
     /// For every other request.
     pub asking: Shared,
+    /// For asking for missing trades again: a part of the latter.
+    pub mending: Shared,
 }
 
 impl Allowance {
@@ -50,7 +52,7 @@ impl Allowance {
         let (part, of) = sampler::PART;
         let subscribing = if sampled { SUBSCRIBING.part((of - part, of)) } else { SUBSCRIBING };
         let shared = |rate| Shared::new(Credits::after(rate, quiet, now));
-        Self { subscribing: shared(subscribing), asking: shared(ASKING) }
+        Self { subscribing: shared(subscribing), asking: shared(ASKING), mending: shared(MENDING) }
     }
 }
 
@@ -82,3 +84,5 @@ const FRAME_BYTES: usize = 128;
 /// longer than those behind it is booked late.
 pub(super) const SUBSCRIBING: Rate = Rate { cost: 3_000, pool: 24_000, refill: 10_000 };
 pub(super) const ASKING: Rate = Rate { cost: 500, pool: 50_000, refill: 10_000 };
+/// Half of that, so that no answer to a test request ever waits for it: ten questions a second.
+const MENDING: Rate = Rate { cost: 500, pool: 5_000, refill: 5_000 };

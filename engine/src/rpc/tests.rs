@@ -2,7 +2,7 @@
 //!
 //! `at S` sets the clock to S seconds and ticks; `up` and `down WHY` are the socket's; `want a b`
 //! swaps; `set S` sets the wall clock by S seconds; `lost S` tells of an outage since S; `sample`
-//! lets it sample books each minute; `finish` ends. `< JSON` is received; `> METHOD PARAMS` is what
+//! lets it sample books each minute; `ask A 5 7` lets its decoder want trades; `finish` ends. `< JSON` is received; `> METHOD PARAMS` is what
 //! must be sent next, and `>` alone says that nothing is. `! TEXT` is the error that the line
 //! before must have ended with; `gap I S E CAUSE` the next row of `data_gaps`, `gap` alone that
 //! there is none; `ack a b` and `refused a b` what stands now.
@@ -19,14 +19,16 @@ use schema::{Micros, Now, Origin};
 use serde_json::Value;
 
 use super::{Allowance, Connection, Credentials, Sampling, Settings};
-use crate::session::{Cause, CauseKind, Chain, Decode, Session, SessionError};
+use crate::session::{Cause, CauseKind, Chain, Decode, Question, Session, SessionError, Wanted};
 
 mod books;
+mod mending;
 mod outages;
 mod samples;
 
+/// What was heard, and what is to be asked.
 #[derive(Debug, Default)]
-struct Heard(Vec<String>);
+struct Heard(Vec<String>, Vec<Question>);
 
 impl Decode for Heard {
     fn decode(&mut self, channel: &str, data: &str, _: Now, _: &mut Rows) -> Chain {
@@ -46,11 +48,44 @@ impl Decode for Heard {
         self.0.push(format!("[{channel}] {reason}: {}", String::from_utf8_lossy(raw)));
     }
 
+    fn missed(&mut self, channel: &str, since: Micros, _: Now) {
+        self.0.push(format!("missed {channel} since {}", since.0 / 1_000_000));
+    }
+
+    fn question_at(&self) -> Duration {
+        if self.1.is_empty() { Duration::MAX } else { Duration::ZERO }
+    }
+
+    fn question(&mut self, _: Duration) -> Option<Question> {
+        self.1.pop()
+    }
+
+    fn answered(&mut self, asked: &Question, it: Option<(&str, bool)>, _: Now, _: &mut Rows) {
+        self.0.push(format!("{} answered {it:?}", asked.instrument));
+    }
+
+    fn unanswered(&mut self, asked: &Question, _: Duration) {
+        self.0.push(format!("{} unanswered", asked.instrument));
+    }
+
     fn settle(&mut self, _: bool, _: Now, _: &mut Rows) {}
 
     fn deadline(&self) -> Duration {
         Duration::MAX
     }
+}
+
+/// `A 5 7`, `A 5` or `A`: the trades of A from 5 to 7, from 5 on, or since 1970.
+fn question(text: &str) -> Question {
+    let mut words = text.split_whitespace();
+    let instrument = words.next().unwrap().into();
+    let mut number = || words.next().map(|word| word.parse().unwrap());
+    let trades = match (number(), number()) {
+        (Some(first), Some(last)) => Wanted::Between(first, last),
+        (Some(first), None) => Wanted::From(first),
+        (None, _) => Wanted::Since(Micros(0)),
+    };
+    Question { instrument, trades }
 }
 
 /// `"begun"` is the whole of a book, `"broken"` a change that does not follow.
@@ -104,6 +139,7 @@ impl Conversation {
                 let every = Duration::from_secs(60);
                 self.session.sample(Sampling { depth: 20, every, capacity: 500, turn: (0, 1) });
             }
+            "ask" => self.session.decoder_mut().1.push(question(rest)),
             "finish" => self.session.finish(self.now, &mut self.rows),
             "<" => {
                 let mut message = rest.as_bytes().to_vec();

@@ -81,16 +81,16 @@ impl Outage {
         }
     }
 
-    /// Data is complete again: writes the row.
-    pub fn close(&mut self, now: Now, rows: &mut Rows) {
-        if let Some(mut open) = self.open.take() {
-            // The wall clock may have been set meanwhile, and nobody knows which setting is right:
-            // the gap is the span that either tells. It never ends before it began.
-            let set_us = open.seen.map_or(0, |seen| set_us(seen, now));
-            open.since = open.since.min(Micros(open.since.0.saturating_add(set_us)));
-            let end = open.seen.map_or(now.utc, |seen| latest(seen, now)).max(open.since);
-            open.write(&self.shard, Some(end), now, rows);
-        }
+    /// Data is complete again: writes the row. Since when it may be missing, if a gap was open.
+    pub fn close(&mut self, now: Now, rows: &mut Rows) -> Option<Micros> {
+        let mut open = self.open.take()?;
+        // The wall clock may have been set meanwhile, and nobody knows which setting is right: the
+        // gap is the span that either tells. It never ends before it began.
+        let set_us = open.seen.map_or(0, |seen| set_us(seen, now));
+        open.since = open.since.min(Micros(open.since.0.saturating_add(set_us)));
+        let end = open.seen.map_or(now.utc, |seen| latest(seen, now)).max(open.since);
+        open.write(&self.shard, Some(end), now, rows);
+        Some(open.since)
     }
 
     /// Notes a moment of an open gap. Where the wall clock was set back, what the old setting tells

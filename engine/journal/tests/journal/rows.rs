@@ -110,7 +110,7 @@ tables! {
     option_trades: OptionTrade {
         timestamp received_at instrument trade_id price amount direction iv index_price trade_seq
         tick_direction mark_price contracts liquidation block_trade_id block_trade_leg_count
-        combo_id combo_trade_id block_rfq_id starbase_match_id starbase_timestamp
+        combo_id combo_trade_id block_rfq_id starbase_match_id starbase_timestamp repaired
     }
     book_changes: BookChange {
         timestamp received_at instrument change_id prev_change_id snapshot side action price amount
@@ -138,7 +138,7 @@ tables! {
         timestamp received_at instrument trade_id price amount direction tick_direction liquidation
         liquidation_side index_price trade_seq mark_price contracts block_trade_id
         block_trade_leg_count combo_id combo_trade_id block_rfq_id starbase_match_id
-        starbase_timestamp
+        starbase_timestamp repaired
     }
     perpetual_orderbook_depth: PerpetualOrderbookDepth {
         timestamp received_at instrument bids asks mark_price index_price funding_rate

@@ -53,6 +53,9 @@ table! {
     starbase_match_id: Option<i64>, Id;
     /// Time of the newer engine.
     starbase_timestamp: Option<i64>, Nanoseconds;
+    /// True for a trade that was asked for again, because it had not arrived when it happened:
+    /// `received_at` is then the answer's. Missing for all others.
+    repaired: Option<bool>, Plain;
 }
 
 table! {
@@ -106,4 +109,7 @@ table! {
     starbase_match_id: Option<i64>, Id;
     /// Time of the newer engine.
     starbase_timestamp: Option<i64>, Nanoseconds;
+    /// True for a trade that was asked for again, because it had not arrived when it happened:
+    /// `received_at` is then the answer's. Missing for all others.
+    repaired: Option<bool>, Plain;
 }

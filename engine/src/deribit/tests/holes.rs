@@ -3,16 +3,16 @@
 use super::*;
 
 /// The millisecond in which trade 0 happens.
-const MS: i64 = 1_799_000_000_000;
+pub(super) const MS: i64 = 1_799_000_000_000;
 
 impl Bench {
     /// Trades of these numbers come, each in the millisecond of its number.
-    fn trades(&mut self, seqs: &[i64]) -> &mut Self {
+    pub(super) fn trades(&mut self, seqs: &[i64]) -> &mut Self {
         let trades: Vec<String> = seqs.iter().map(|seq| trade(*seq, MS + seq)).collect();
         self.decode("trades.option.BTC.100ms", &format!("[{}]", trades.join(",")))
     }
 
-    fn pass(&mut self, millis: u64) -> &mut Self {
+    pub(super) fn pass(&mut self, millis: u64) -> &mut Self {
         self.now.monotonic += Duration::from_millis(millis);
         if self.decoder.waiting.deadline() <= self.now.monotonic {
             self.decoder.name_holes(false, self.now, &mut self.rows);
@@ -22,7 +22,7 @@ impl Bench {
 
     /// The new rows of `data_gaps`: start and end in ms after trade 0, detail.
     #[track_caller]
-    fn named(&mut self, expected: &[(i64, i64, &str)]) -> &mut Self {
+    pub(super) fn named(&mut self, expected: &[(i64, i64, &str)]) -> &mut Self {
         let rows = table(&mut self.rows.data_gaps);
         let ms = |row: &Cells, name| cell(row, name).parse::<i64>().unwrap() / 1_000 - MS;
         let show = |row: &Cells| {
@@ -37,14 +37,14 @@ impl Bench {
     }
 }
 
-fn trade(seq: i64, ms: i64) -> String {
+pub(super) fn trade(seq: i64, ms: i64) -> String {
     format!(
         r#"{{"timestamp":{ms},"price":0.0625,"amount":2.5,"direction":"buy",
         "instrument_name":"{OPTION}","trade_seq":{seq},"trade_id":"T-{seq}"}}"#
     )
 }
 
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let mut bench = Bench::new();
     bench.decoder = Decoder::new(Limits { holes: 3, ..Limits::default() }).of_shard("s".into());
     bench

@@ -8,7 +8,7 @@ use schema::{Micros, Now};
 use serde_json::Value;
 
 use super::GARBAGE;
-use crate::session::{Chain, Decode};
+use crate::session::{Chain, Decode, Question};
 
 /// A decoder of the simulation's messages: `N`, or `[N, at, change_id, prev]` of a book.
 #[derive(Debug, Default)]
@@ -76,6 +76,20 @@ impl Decode for Tape {
     fn quarantine(&mut self, _: &str, _: &str, raw: &[u8], _: Now, _: &mut Rows) {
         assert_eq!(raw, GARBAGE.as_bytes());
     }
+
+    fn missed(&mut self, _: &str, _: Micros, _: Now) {}
+
+    fn question_at(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn question(&mut self, _: Duration) -> Option<Question> {
+        None
+    }
+
+    fn answered(&mut self, _: &Question, _: Option<(&str, bool)>, _: Now, _: &mut Rows) {}
+
+    fn unanswered(&mut self, _: &Question, _: Duration) {}
 
     fn settle(&mut self, _: bool, _: Now, _: &mut Rows) {}
 

@@ -1,0 +1,296 @@
+//! Missing trades, asked for again: which ones, when, and what the answers mean.
+//!
+//! PROTOCOL 8: `get_last_trades_by_instrument` gives trades back by their trade_seq, for about a
+//! day; bounds are inclusive, `has_more` is exact, and what is kept no longer is left out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use schema::instrument::{self, Instrument, Shape};
+use schema::tables::Rows;
+use schema::{Micros, Now};
+
+use super::decoder::Decoder;
+use super::holes::{ASKED, write};
+use super::identities::Kind;
+use super::roster::Roster;
+use super::sequence::Sequence;
+use super::trades::elements;
+use crate::session::{Question, Wanted};
+
+/// Instruments whose trades are to be asked for, each once.
+#[derive(Debug, Default)]
+pub(super) struct Mending {
+    errands: HashMap<Box<str>, Errand>,
+    /// Those that wait, by the moment of their question.
+    order: BTreeSet<(Duration, Box<str>)>,
+    /// While an answer is taken in.
+    answer: Option<Taking>,
+}
+
+/// What is to be asked of one instrument, besides its holes.
+#[derive(Debug, Default)]
+struct Errand {
+    /// When it is asked; missing while the answer is awaited.
+    due: Option<Duration>,
+    /// Questions in a row that brought nothing.
+    tries: u32,
+    /// Trades may be missing since then that nothing newer has shown yet.
+    since: Option<Micros>,
+}
+
+/// What an answer has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// The exchange does not answer such a question.
+    Refusal,
+    /// No trade that was not stored.
+    Nothing,
+    /// Some, and there are more.
+    Part,
+    /// All that there are.
+    All,
+}
+
+/// An answer that is taken in.
+#[derive(Debug)]
+struct Taking {
+    /// What is older was not asked for.
+    not_before: Micros,
+    /// Where the named holes that it has filled begin and end.
+    touched: BTreeMap<Micros, Micros>,
+}
+
+impl Mending {
+    /// The instrument's named holes are to be asked for.
+    pub(super) fn want(&mut self, instrument: &str, now: Duration) {
+        self.errand(instrument, now);
+    }
+
+    /// Whether an answer is taken in.
+    pub(super) fn answers(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// Whether an answer is taken in that this trade does not belong to.
+    pub(super) fn passes_over(&self, timestamp: Micros) -> bool {
+        self.answer.as_ref().is_some_and(|answer| timestamp < answer.not_before)
+    }
+
+    /// Notes that an answer has filled a part of a named hole, if one is taken in: its row is
+    /// written when all of the answer is.
+    pub(super) fn touch(&mut self, from: Micros, to: Micros) -> bool {
+        let Some(answer) = &mut self.answer else { return false };
+        let end = answer.touched.entry(from).or_insert(to);
+        *end = to.max(*end);
+        true
+    }
+
+    /// When there is something to ask.
+    pub(super) fn due(&self) -> Duration {
+        self.order.first().map_or(Duration::MAX, |(due, _)| *due)
+    }
+
+    /// A question found no answer.
+    pub(super) fn unanswered(&mut self, instrument: &str, now: Duration) {
+        let Some(errand) = self.errands.get_mut(instrument) else { return };
+        errand.tries = errand.tries.saturating_add(1);
+        let pause = pause(errand.tries);
+        self.wait(instrument, now.saturating_add(pause));
+    }
+
+    /// Notes an answer. Whether what it lacks cannot be had.
+    fn settle(&mut self, question: &Question, came: Came) -> bool {
+        let Some(errand) = self.errands.get_mut(&question.instrument) else { return false };
+        errand.tries = if came == Came::Nothing { errand.tries.saturating_add(1) } else { 0 };
+        let fruitless = match question.trades {
+            Wanted::Between(..) => came == Came::Refusal || errand.tries >= TRIES_MAX,
+            Wanted::From(_) => came != Came::Part,
+            Wanted::Since(_) => true,
+        };
+        if fruitless {
+            errand.tries = 0;
+            if !matches!(question.trades, Wanted::Between(..)) {
+                errand.since = None;
+            }
+        }
+        fruitless
+    }
+
+    /// After an answer: the next question is due at once, or after a pause where this one brought
+    /// nothing.
+    fn go_on(&mut self, instrument: &str, now: Duration) {
+        let tries = self.errands.get(instrument).map_or(0, |errand| errand.tries);
+        let pause = if tries == 0 { Duration::ZERO } else { pause(tries) };
+        self.wait(instrument, now.saturating_add(pause));
+    }
+
+    fn errand(&mut self, instrument: &str, now: Duration) -> &mut Errand {
+        if !self.errands.contains_key(instrument) {
+            self.errands.insert(instrument.into(), Errand::default());
+            self.wait(instrument, now);
+        }
+        match self.errands.get_mut(instrument) {
+            Some(errand) => errand,
+            None => unreachable!("inserted above"),
+        }
+    }
+
+    fn wait(&mut self, instrument: &str, due: Duration) {
+        let Some(errand) = self.errands.get_mut(instrument) else { return };
+        if let Some(before) = errand.due.replace(due) {
+            self.order.remove(&(before, instrument.into()));
+        }
+        self.order.insert((due, instrument.into()));
+    }
+
+    /// The first that is due, taken out of those that wait.
+    fn next(&mut self, now: Duration) -> Option<(Box<str>, Option<Micros>)> {
+        if self.due() > now {
+            return None;
+        }
+        let (_, instrument) = self.order.pop_first()?;
+        let errand = self.errands.get_mut(&instrument)?;
+        errand.due = None;
+        Some((instrument, errand.since))
+    }
+}
+
+impl Decoder {
+    /// Tells the decoder which instruments are recorded.
+    pub fn enrol(&mut self, roster: Roster) {
+        self.roster = roster;
+    }
+
+    /// Trades of a channel's instruments may have been missed since then.
+    pub(super) fn missed(&mut self, channel: &str, since: Micros, now: Now) {
+        let parts: Vec<&str> = channel.split('.').collect();
+        let names: BTreeSet<Box<str>> = match *parts {
+            ["trades", "option", currency, _] => {
+                let carried = |name: &str| carries(currency, name, since);
+                let known = self.identities.iter().map(|(name, _)| name);
+                let known = known.filter(|name| carried(name)).map(Box::from);
+                known.chain(self.roster.filtered(carried)).collect()
+            }
+            ["trades", name, _] if matches!(Kind::of(name), Kind::Option | Kind::Perpetual) => {
+                BTreeSet::from([name.into()])
+            }
+            _ => BTreeSet::new(),
+        };
+        for name in names {
+            let errand = self.mending.errand(&name, now.monotonic);
+            errand.since = Some(errand.since.map_or(since, |before| before.min(since)));
+        }
+    }
+
+    /// The next question. A hole that was filled meanwhile is none.
+    pub(super) fn question(&mut self, now: Duration) -> Option<Question> {
+        while let Some((instrument, since)) = self.mending.next(now) {
+            let trades = self.identities.get(&instrument).map(|known| &known.trades);
+            let hole = trades.and_then(Sequence::wanted);
+            let highest = trades.and_then(Sequence::highest);
+            let trades = match (hole, since, highest) {
+                (Some(hole), _, _) => Wanted::Between(hole.first, hole.last),
+                (None, Some(_), Some(highest)) => Wanted::From(highest.saturating_add(1)),
+                (None, Some(since), None) => Wanted::Since(since),
+                (None, None, _) => {
+                    self.mending.errands.remove(&instrument);
+                    continue;
+                }
+            };
+            return Some(Question { instrument, trades });
+        }
+        None
+    }
+
+    /// Takes in an answer: the JSON array of trades, and whether there are more of them; nothing
+    /// where the exchange does not answer such a question.
+    pub(super) fn answered(
+        &mut self,
+        question: &Question,
+        answer: Option<(&str, bool)>,
+        now: Now,
+        rows: &mut Rows,
+    ) {
+        let came = match answer {
+            None => Came::Refusal,
+            Some((trades, more)) => match self.take_in(question, trades, now, rows) {
+                0 => Came::Nothing,
+                _ if more => Came::Part,
+                _ => Came::All,
+            },
+        };
+        let fruitless = self.mending.settle(question, came);
+        let instrument = &*question.instrument;
+        if let Some(known) = self.identities.get_mut(instrument) {
+            if let Wanted::Between(first, last) = question.trades
+                && fruitless
+            {
+                for hole in known.trades.lose(first, last) {
+                    let place = (&*self.shard, instrument);
+                    write(&known.trades, place, (hole.from, hole.to), ASKED, now, rows);
+                }
+            }
+            if known.trades.wanted().is_some() {
+                self.mending.want(instrument, now.monotonic);
+            }
+        }
+        self.mending.go_on(instrument, now.monotonic);
+    }
+
+    /// Decodes the trades of an answer, and writes the rows of the holes that it filled. How many
+    /// of them are new.
+    fn take_in(&mut self, question: &Question, trades: &str, now: Now, rows: &mut Rows) -> u64 {
+        let instrument = &*question.instrument;
+        let not_before = match question.trades {
+            Wanted::Since(since) => since,
+            Wanted::Between(..) | Wanted::From(_) => Micros(i64::MIN),
+        };
+        let before = self.tally.trades_repaired;
+        self.mending.answer = Some(Taking { not_before, touched: BTreeMap::new() });
+        let channel = format!("trades of {instrument}");
+        match elements(trades) {
+            Ok(mut elements) => {
+                if let Wanted::Since(_) = question.trades {
+                    // They come with the newest first, and are taken in the order of their numbers.
+                    elements.reverse();
+                }
+                for element in &elements {
+                    let raw = element.as_raw_str();
+                    if let Err(refusal) = self.trade(raw, now, rows) {
+                        self.refuse(&channel, refusal, raw, now, rows);
+                    }
+                }
+            }
+            Err(refusal) => self.refuse(&channel, refusal, trades, now, rows),
+        }
+        let touched = self.mending.answer.take().map(|answer| answer.touched);
+        if let Some(known) = self.identities.get_mut(instrument) {
+            for span in touched.into_iter().flatten() {
+                write(&known.trades, (&self.shard, instrument), span, ASKED, now, rows);
+            }
+        }
+        self.tally.trades_repaired - before
+    }
+}
+
+/// Whether `trades.option.CURRENCY` carries the trades of an instrument that may have been traded
+/// since then.
+fn carries(currency: &str, name: &str, since: Micros) -> bool {
+    match Instrument::parse(name).shape {
+        Shape::Option { expiry, .. } => {
+            instrument::listed_under(name) == currency && expiry >= since.date()
+        }
+        _ => false,
+    }
+}
+
+/// Before a question is asked again that found no answer so often.
+fn pause(tries: u32) -> Duration {
+    PAUSE_MIN.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(PAUSE_MAX)
+}
+
+/// Trades that are kept are given at once; what was not given so often in a row is kept no longer.
+const TRIES_MAX: u32 = 3;
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_secs(300);

@@ -1,0 +1,195 @@
+//! Missing trades are asked for again, until they are there or cannot be had.
+
+use super::holes::{MS, bench, trade};
+use super::*;
+use crate::session::{Question, Wanted};
+
+impl Bench {
+    /// The next question, which must be this.
+    #[track_caller]
+    fn asks(&mut self, instrument: &str, trades: Wanted) -> &mut Self {
+        assert!(self.decoder.mending.due() <= self.now.monotonic, "something is due");
+        let question = self.decoder.question(self.now.monotonic);
+        assert_eq!(question, Some(Question { instrument: instrument.into(), trades }));
+        self.answers = question;
+        self
+    }
+
+    #[track_caller]
+    fn asks_nothing(&mut self) -> &mut Self {
+        assert_eq!(self.decoder.question(self.now.monotonic), None);
+        self
+    }
+
+    /// The question is answered with these trades, each in the millisecond of its number.
+    fn answer(&mut self, seqs: &[i64], more: bool) -> &mut Self {
+        let trades: Vec<String> = seqs.iter().map(|seq| trade(*seq, MS + seq)).collect();
+        let question = self.answers.take().expect("something was asked");
+        let trades = format!("[{}]", trades.join(","));
+        let answer = Some((&*trades, more));
+        self.decoder.answered(&question, answer, self.now, &mut self.rows);
+        self
+    }
+
+    fn refuse_answer(&mut self) -> &mut Self {
+        let question = self.answers.take().expect("something was asked");
+        self.decoder.answered(&question, None, self.now, &mut self.rows);
+        self
+    }
+
+    /// The new rows of trades: number, and whether it was asked for again.
+    #[track_caller]
+    fn stored(&mut self, expected: &[(i64, bool)]) -> &mut Self {
+        let rows = table(&mut self.rows.option_trades);
+        let number = |row: &Cells| cell(row, "trade_seq").parse().unwrap();
+        let found: Vec<(i64, bool)> =
+            rows.iter().map(|row| (number(row), cell(row, "repaired") == "true")).collect();
+        assert_eq!(found, expected);
+        self
+    }
+}
+
+/// Trades 5, 6 and 9 have come, and the hole between has its name.
+fn holed() -> Bench {
+    let mut bench = bench();
+    bench.trades(&[5, 6, 9]).pass(2_000).named(&[(6, 9, "missing trade_seq 7..8")]);
+    bench.stored(&[(5, false), (6, false), (9, false)]);
+    bench
+}
+
+#[test]
+fn a_hole_is_filled_and_its_row_says_so_once() {
+    let mut bench = holed();
+    bench.asks(OPTION, Wanted::Between(7, 8)).asks_nothing().answer(&[7, 8], false);
+    bench.named(&[(6, 9, "none is missing: they were asked for again")]);
+    bench.stored(&[(7, true), (8, true)]).asks_nothing();
+    assert_eq!(bench.decoder.tally().trades_repaired, 2);
+    assert_eq!(bench.decoder.mending.due(), Duration::MAX);
+    bench.trades(&[7, 8, 10]).stored(&[(10, false)]);
+}
+
+#[test]
+fn what_comes_late_is_not_asked_for() {
+    let mut bench = holed();
+    bench
+        .trades(&[7, 8])
+        .named(&[(6, 9, "missing trade_seq 8"), (6, 9, "none is missing: they came late")]);
+    bench.asks_nothing();
+    assert_eq!(bench.decoder.mending.due(), Duration::MAX);
+}
+
+#[test]
+fn a_part_is_taken_and_the_rest_asked_for_at_once() {
+    let mut bench = holed();
+    bench.asks(OPTION, Wanted::Between(7, 8)).answer(&[7], true);
+    bench.named(&[(6, 9, "missing trade_seq 8")]).stored(&[(7, true)]);
+    bench.asks(OPTION, Wanted::Between(8, 8)).answer(&[8], false).stored(&[(8, true)]);
+    bench.asks_nothing();
+}
+
+#[test]
+fn what_the_exchange_has_no_more_is_lost_for_good() {
+    let mut bench = holed();
+    for pause in [5_000, 10_000] {
+        bench.asks(OPTION, Wanted::Between(7, 8)).answer(&[], false).named(&[]);
+        bench.pass(pause - 1).asks_nothing().pass(1);
+    }
+    bench.asks(OPTION, Wanted::Between(7, 8)).answer(&[], false);
+    bench.named(&[(6, 9, "missing trade_seq 7..8 for good")]);
+    bench.pass(1_000_000).asks_nothing();
+    assert_eq!(bench.decoder.mending.due(), Duration::MAX);
+}
+
+/// The first questions may come before the exchange has forgotten, the next after it.
+#[test]
+fn a_hole_may_be_lost_in_part() {
+    let mut bench = holed();
+    bench.asks(OPTION, Wanted::Between(7, 8)).answer(&[8], false);
+    bench.named(&[(6, 9, "missing trade_seq 7")]);
+    bench.asks(OPTION, Wanted::Between(7, 7)).refuse_answer();
+    bench.named(&[(6, 9, "missing trade_seq 7 for good")]).asks_nothing();
+}
+
+#[test]
+fn a_question_without_an_answer_is_asked_again_ever_more_rarely() {
+    let mut bench = holed();
+    for pause in [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000] {
+        bench.asks(OPTION, Wanted::Between(7, 8));
+        let question = bench.answers.take().unwrap();
+        bench.decoder.mending.unanswered(&question.instrument, bench.now.monotonic);
+        bench.pass(pause - 1).asks_nothing().pass(1);
+    }
+    bench.asks(OPTION, Wanted::Between(7, 8)).answer(&[7, 8], false);
+    bench.named(&[(6, 9, "none is missing: they were asked for again")]);
+}
+
+/// A trade that nothing newer has followed is no hole that anybody could see.
+#[test]
+fn after_an_outage_what_follows_the_newest_is_asked_for() {
+    let mut bench = bench();
+    bench.trades(&[5]).stored(&[(5, false)]);
+    let channel = format!("trades.{OPTION}.100ms");
+    bench.decoder.missed(&channel, Micros((MS + 5) * 1_000), bench.now);
+    bench.asks(OPTION, Wanted::From(6)).answer(&[6, 7], true).stored(&[(6, true), (7, true)]);
+    bench.asks(OPTION, Wanted::From(8)).answer(&[8], false).stored(&[(8, true)]);
+    bench.asks_nothing().trades(&[8, 9]).stored(&[(9, false)]).named(&[]);
+}
+
+/// What is kept no longer leaves a hole, which has the name of any other.
+#[test]
+fn an_outage_longer_than_trades_are_kept_leaves_a_hole_for_good() {
+    let mut bench = bench();
+    bench.trades(&[5]).stored(&[(5, false)]);
+    let channel = format!("trades.{OPTION}.100ms");
+    bench.decoder.missed(&channel, Micros((MS + 5) * 1_000), bench.now);
+    bench.asks(OPTION, Wanted::From(6)).answer(&[900], false).stored(&[(900, true)]);
+    bench.pass(2_000).named(&[(5, 900, "missing trade_seq 6..899")]);
+    bench.asks(OPTION, Wanted::Between(6, 899)).refuse_answer();
+    bench.named(&[(5, 900, "missing trade_seq 6..899 for good")]);
+}
+
+#[test]
+fn of_an_instrument_that_never_traded_the_newest_count() {
+    let mut bench = bench();
+    let since = Micros((MS + 7) * 1_000);
+    bench.decoder.missed(&format!("trades.{OPTION}.100ms"), since, bench.now);
+    bench.asks(OPTION, Wanted::Since(since)).answer(&[9, 8, 7, 6, 5], true);
+    bench.stored(&[(7, true), (8, true), (9, true)]).asks_nothing().pass(2_000).named(&[]);
+}
+
+#[test]
+fn a_channel_of_a_currency_asks_for_all_that_were_open() {
+    let mut bench = bench();
+    let roster = Roster::default();
+    let names =
+        ["BTC-2JAN27-90000-P", "ETH-2JAN27-3000-C", "SOL_USDC-2JAN27-90-C", "BTC-PERPETUAL"];
+    roster.set(names.into_iter());
+    bench.decoder.enrol(roster);
+    bench.trades(&[5]).stored(&[(5, false)]);
+    bench.decoder.resume("BTC-1JAN26-90000-C", LastIdentity::default());
+    // 2026-12-31: one of them has expired long before.
+    let since = Micros(1_798_700_000_000_000);
+    bench.decoder.missed("trades.option.BTC.100ms", since, bench.now);
+    bench.asks(OPTION, Wanted::From(6)).answer(&[], false);
+    bench.asks("BTC-2JAN27-90000-P", Wanted::Since(since)).asks_nothing();
+    bench.decoder.missed("trades.option.USDC.100ms", since, bench.now);
+    bench.asks("SOL_USDC-2JAN27-90-C", Wanted::Since(since)).asks_nothing();
+    for other in ["ticker.BTC-PERPETUAL.100ms", "trades.BTC-26DEC26.100ms", "trades.x"] {
+        bench.decoder.missed(other, since, bench.now);
+        bench.asks_nothing();
+    }
+}
+
+/// An answer is text from outside like any other.
+#[test]
+fn an_answer_that_is_not_understood_is_kept_and_disturbs_nothing() {
+    let mut bench = holed();
+    for answer in ["{}", "[7]", "nonsense"] {
+        bench.asks(OPTION, Wanted::Between(7, 8));
+        let question = bench.answers.take().unwrap();
+        bench.decoder.answered(&question, Some((answer, false)), bench.now, &mut bench.rows);
+        assert_eq!(bench.refused().len(), 1, "{answer}");
+        bench.pass(20_000);
+    }
+    bench.named(&[(6, 9, "missing trade_seq 7..8 for good")]).stored(&[]);
+}
