@@ -158,7 +158,11 @@ impl<D: Decode> Connection<D> {
         }
         let tickers = self.subscriptions.acknowledged().iter().any(is_ticker);
         self.watchdog.expect_tickers(tickers, now);
-        self.refusals.update(self.subscriptions.refused(), now, rows);
+        for (since, channels) in self.refusals.update(self.subscriptions.refused(), now, rows) {
+            for channel in channels.iter().filter(|it| self.subscriptions.wants(it)) {
+                self.decoder.missed(channel, since, now);
+            }
+        }
         self.chains.retain(|channel| self.subscriptions.wants(channel), now, rows);
         if self.phase == Phase::Open && self.subscriptions.is_complete() {
             if let Some(since) = self.outage.close(now, rows) {
@@ -441,7 +445,7 @@ impl<D: Decode> Session for Connection<D> {
         self.decoder.settle(true, now, rows);
         self.outage.abandon(now, rows);
         // The next process opens a gap of its own from here on, and asks for these again.
-        self.refusals.update(std::iter::empty(), now, rows);
+        let _ = self.refusals.update(std::iter::empty(), now, rows);
         self.chains.retain(|_| false, now, rows);
     }
 

@@ -4,6 +4,7 @@
 mod delivered;
 mod gaps;
 
+use std::collections::btree_map::Range;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tapedeck_tests::tape::Gap;
@@ -78,9 +79,9 @@ impl Chains {
     }
 }
 
-/// The trades that the market made, by instrument and sequence: when, and whether it is stored.
+/// The trades that the market made, by instrument and sequence: whether each is stored.
 #[derive(Debug, Default)]
-struct Trades(BTreeMap<String, BTreeMap<i64, (u64, bool)>>);
+struct Trades(BTreeMap<String, BTreeMap<i64, bool>>);
 
 impl Trades {
     fn new(venue: &Venue, archive: &Archive) -> Self {
@@ -89,27 +90,18 @@ impl Trades {
         for sent in venue.market.iter().filter(|sent| sent.channel.starts_with("trades.")) {
             Heard::default().take(sent, |key, name| {
                 let of = trades.0.entry(name.to_owned()).or_default();
-                of.insert(sequence(key), (sent.at, stored.contains(key)));
+                of.insert(sequence(key), stored.contains(key));
             });
         }
         trades
     }
 
-    /// Whether a trade is missing in that span of the exchange's time.
-    fn misses(&self, name: &str, from: i64, until: i64) -> bool {
-        let of = self.0.get(name).into_iter().flat_map(BTreeMap::values);
-        let span = from - 1_000..=until + 1_000;
-        of.filter(|(_, stored)| !stored).any(|(at, _)| span.contains(&(START_US + *at as i64)))
-    }
-
-    /// Whether a client that lived long enough after it could tell that this trade is missing: some
-    /// before it and some after it are stored.
-    fn tells(&self, name: &str, seq: i64, deaths: &[u64]) -> bool {
+    /// Whether a client could tell that this trade is missing: some before it and some after it are
+    /// stored.
+    fn tells(&self, name: &str, seq: i64) -> bool {
         let Some(of) = self.0.get(name) else { return false };
-        let stored = |(_, (at, stored)): (&i64, &(u64, bool))| stored.then_some(*at);
-        let before = of.range(..seq).filter_map(stored).next();
-        let Some(after) = of.range(seq + 1..).filter_map(stored).next() else { return false };
-        before.is_some() && !deaths.iter().any(|at| (after..after + TOLD_US).contains(at))
+        let any = |trades: Range<'_, i64, bool>| trades.into_iter().any(|(_, stored)| *stored);
+        any(of.range(..seq)) && any(of.range(seq + 1..))
     }
 }
 
@@ -258,9 +250,14 @@ impl Judge<'_> {
         let link = universe.iter().position(|all| all.contains(&sent.channel)).unwrap();
         let shard = &self.record.shards[link];
         let (reader, overloads) = self.overloads(link, key);
+        let table = key.split(' ').next().unwrap();
+        // Trades are asked for again, whatever kept them away, as long as their channel is wanted.
+        let spans = self.record.owed.get(&sent.channel).into_iter().flatten();
+        let mut spans = spans.filter(|(from, until)| (*from..*until).contains(&sent.at));
+        let wanted = spans.all(|(_, until)| *until == u64::MAX);
+        let once = table.ends_with("_trades") && wanted;
         let gap = self.gaps.iter().find(|gap| {
-            let table = key.split(' ').next().unwrap();
-            let here = gap.shard == **shard && gap.concerns(table, name)
+            let here = !once && gap.shard == **shard && gap.concerns(table, name)
                 || gap.shard == reader && overloads.contains(&&*gap.cause);
             let end = gap.end.unwrap_or(i64::MAX);
             let at = START_US + sent.at as i64;
@@ -272,17 +269,14 @@ impl Judge<'_> {
                 false => gap.start,
             };
             let wall = |by: i64| start <= at + by && at + by <= end;
-            // These are on the clock of the exchange.
-            let traded = gap.cause == "trade_seq" && gap.instrument == name && {
-                gap.start - 1_000 <= at && at <= end + 1_000
-            };
-            traded || here && self.walls(sent.at, sent.at + AFTER_US).any(wall)
+            here && self.walls(sent.at, sent.at + AFTER_US).any(wall)
         });
         let blind = |(from, until): &(u64, u64)| (*from..*until).contains(&sent.at);
-        let deaths = &self.last_written();
-        let tells = match key.split(' ').next().unwrap() {
-            "option_trades" | "perpetual_trades" => self.trades.tells(name, sequence(key), deaths),
-            "book_changes" => self.chains.tells(name, (sent.at, change(sent).0), deaths),
+        let tells = match table {
+            "option_trades" | "perpetual_trades" => self.trades.tells(name, sequence(key)),
+            "book_changes" => {
+                self.chains.tells(name, (sent.at, change(sent).0), &self.last_written())
+            }
             _ => false,
         };
         let unseen = self.removed.contains(key) && !tells;

@@ -213,9 +213,12 @@ impl World {
         (least * 1_000_000) + self.random.next() % ((most - least) * 1_000_000)
     }
 
-    /// Every shard has its goal.
+    /// Every shard has its goal, and no trade is asked for any more.
     fn is_well(&self) -> bool {
-        let reached = |link: &reader::Link| link.session().reached() == Some(self.generation);
+        let reached = |link: &reader::Link| {
+            let session = link.session();
+            session.reached() == Some(self.generation) && !session.decoder().is_mending()
+        };
         let sound = |socket: &Option<u64>| {
             socket.is_some_and(|socket| self.network.is_sound(socket, self.now))
         };

@@ -9,12 +9,18 @@ use arrow_array::{Array, ArrayRef, DictionaryArray};
 use schema::{Batch, Digest, Micros};
 use serde::{Deserialize, Serialize};
 
+use crate::missing::{self, Hole};
+
 /// The newest identities of every instrument, and what every shard listened to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// By instrument name. An instrument without a row for 30 days is left out.
     #[serde(default)]
     pub instruments: BTreeMap<String, Last>,
+    /// Trades that are missing between recorded ones, by instrument name, ascending. What happened
+    /// more than two days ago is left out: the exchange has it no more.
+    #[serde(default)]
+    pub missing: BTreeMap<String, Vec<Hole>>,
     /// By shard name.
     #[serde(default)]
     pub shards: BTreeMap<String, Shard>,
@@ -110,19 +116,7 @@ impl Resume {
     /// Takes in the rows of a batch.
     pub(crate) fn batch(&mut self, batch: &Batch, digest: &mut Digest) {
         match batch.table().name {
-            "option_trades" | "perpetual_trades" => {
-                let seq = |row| int(batch, "trade_seq", row);
-                self.newest(
-                    batch,
-                    |old, new| seq(new) >= seq(old),
-                    |last, row| {
-                        if seq(row) >= last.trade_seq {
-                            last.trade_seq = seq(row);
-                            last.traded_at = Some(time(batch, "timestamp", row));
-                        }
-                    },
-                );
-            }
+            "option_trades" | "perpetual_trades" => self.trades(batch),
             "book_changes" => self.newest(
                 batch,
                 |_, _| true,
@@ -139,6 +133,34 @@ impl Resume {
             ),
             "lifecycle_events" => (0..batch.rows()).for_each(|row| self.told.take(batch, row)),
             _ => {}
+        }
+    }
+
+    /// Takes in trades, each: what is missing between them counts, too.
+    fn trades(&mut self, batch: &Batch) {
+        let Some(names) = names(batch) else { return };
+        let texts = names.values().as_string::<i32>();
+        for row in 0..batch.rows() {
+            let (Some(key), Some(seq)) = (names.key(row), int(batch, "trade_seq", row)) else {
+                continue;
+            };
+            let (name, at) = (texts.value(key), time(batch, "timestamp", row));
+            let last = entry(&mut self.instruments, name);
+            last.received_at = last.received_at.max(time(batch, "received_at", row));
+            let highest = last.trade_seq.zip(last.traded_at);
+            match highest.filter(|(highest, _)| *highest >= seq) {
+                Some(_) => {
+                    if let Some(holes) = self.missing.get_mut(name) {
+                        missing::fill(holes, seq);
+                    }
+                }
+                None => {
+                    (last.trade_seq, last.traded_at) = (Some(seq), Some(at));
+                    if let Some(highest) = highest.filter(|it| it.0 < seq.saturating_sub(1)) {
+                        missing::open(entry(&mut self.missing, name), highest, seq, at);
+                    }
+                }
+            }
         }
     }
 
@@ -163,10 +185,7 @@ impl Resume {
         for (key, row) in newest.into_iter().enumerate() {
             let Some(row) = row else { continue };
             let name = texts.value(key);
-            if !self.instruments.contains_key(name) {
-                self.instruments.insert(name.to_owned(), Last::default());
-            }
-            let Some(last) = self.instruments.get_mut(name) else { continue };
+            let last = entry(&mut self.instruments, name);
             take(last, row);
             last.received_at = last.received_at.max(time(batch, "received_at", row));
         }
@@ -198,9 +217,14 @@ impl Resume {
         self.shards.iter().map(|(name, shard)| (name.clone(), shard.alive_at.0)).collect()
     }
 
-    /// Leaves out the instruments that had no row for long, so that checkpoints stay bounded.
+    /// Leaves out the instruments that had no row for long, and the holes that nobody can fill any
+    /// more, so that checkpoints stay bounded.
     pub(crate) fn forget(&mut self, now: Micros) {
         self.instruments.retain(|_, last| now.since(last.received_at) < KEPT_WITHOUT_ROWS);
+        self.missing.retain(|_, holes| {
+            holes.retain(|hole| now.since(hole.to) < MISSING_MAX);
+            !holes.is_empty()
+        });
     }
 }
 
@@ -218,6 +242,14 @@ impl Told {
             _ => {}
         }
     }
+}
+
+/// The value under that name, made where there is none.
+fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, name: &str) -> &'m mut V {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), V::default());
+    }
+    map.get_mut(name).expect("it is there")
 }
 
 fn names(batch: &Batch) -> Option<&DictionaryArray<Int32Type>> {
@@ -245,15 +277,15 @@ fn time(batch: &Batch, name: &str, row: usize) -> Micros {
     Micros(times.map_or(0, |times| times.value(row)))
 }
 
-mod micros {
+pub(crate) mod micros {
     use schema::Micros;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(at: &Micros, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(at: &Micros, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_i64(at.0)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Micros, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Micros, D::Error> {
         i64::deserialize(from).map(Micros)
     }
 }
@@ -293,5 +325,7 @@ mod hex {
     }
 }
 
+/// PROTOCOL 8: trades are given back for about a day.
+const MISSING_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// How long an instrument without rows is remembered.
 const KEPT_WITHOUT_ROWS: Duration = Duration::from_secs(30 * 24 * 60 * 60);

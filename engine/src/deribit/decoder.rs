@@ -119,6 +119,15 @@ impl Decoder {
         }
     }
 
+    /// Seeds which trades of an instrument below its highest were not recorded before a restart:
+    /// first and last trade_seq, and when the trades on both sides happened; ascending, and after
+    /// [`resume`](Self::resume). They are asked for once the channel is acknowledged.
+    pub fn resume_hole(&mut self, instrument: &str, hole: (i64, i64), span: (Micros, Micros)) {
+        if let Some(known) = self.identities.get_mut(instrument) {
+            known.trades.resume_hole(hole.0, hole.1, span.0, span.1);
+        }
+    }
+
     /// Decodes one notification. `data` is the JSON text of its `params.data`.
     pub fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain {
         match self.route(channel, data, now, rows) {

@@ -37,6 +37,8 @@ struct Errand {
     tries: u32,
     /// Trades may be missing since then that nothing newer has shown yet.
     since: Option<Micros>,
+    /// No trade was known then, so that one that came since says nothing of those before it.
+    fresh: bool,
 }
 
 /// What an answer has brought.
@@ -111,7 +113,7 @@ impl Mending {
         if fruitless {
             errand.tries = 0;
             if !matches!(question.trades, Wanted::Between(..)) {
-                errand.since = None;
+                (errand.since, errand.fresh) = (None, false);
             }
         }
         fruitless
@@ -145,14 +147,14 @@ impl Mending {
     }
 
     /// The first that is due, taken out of those that wait.
-    fn next(&mut self, now: Duration) -> Option<(Box<str>, Option<Micros>)> {
+    fn next(&mut self, now: Duration) -> Option<(Box<str>, Option<Micros>, bool)> {
         if self.due() > now {
             return None;
         }
         let (_, instrument) = self.order.pop_first()?;
         let errand = self.errands.get_mut(&instrument)?;
         errand.due = None;
-        Some((instrument, errand.since))
+        Some((instrument, errand.since, errand.fresh))
     }
 }
 
@@ -162,8 +164,16 @@ impl Decoder {
         self.roster = roster;
     }
 
+    /// Whether trades are known to be missing that may still come.
+    #[must_use]
+    pub fn is_mending(&self) -> bool {
+        !self.mending.errands.is_empty() || self.waiting.deadline() != Duration::MAX
+    }
+
     /// Trades of a channel's instruments may have been missed since then.
     pub(super) fn missed(&mut self, channel: &str, since: Micros, now: Now) {
+        // Trades have the exchange's time.
+        let since = Micros(since.0.saturating_sub(CLOCK_US));
         let parts: Vec<&str> = channel.split('.').collect();
         let names: BTreeSet<Box<str>> = match *parts {
             ["trades", "option", currency, _] => {
@@ -178,17 +188,19 @@ impl Decoder {
             _ => BTreeSet::new(),
         };
         for name in names {
+            let known = self.identities.get(&name).and_then(|known| known.trades.highest());
             let errand = self.mending.errand(&name, now.monotonic);
+            errand.fresh |= known.is_none();
             errand.since = Some(errand.since.map_or(since, |before| before.min(since)));
         }
     }
 
     /// The next question. A hole that was filled meanwhile is none.
     pub(super) fn question(&mut self, now: Duration) -> Option<Question> {
-        while let Some((instrument, since)) = self.mending.next(now) {
+        while let Some((instrument, since, fresh)) = self.mending.next(now) {
             let trades = self.identities.get(&instrument).map(|known| &known.trades);
             let hole = trades.and_then(Sequence::wanted);
-            let highest = trades.and_then(Sequence::highest);
+            let highest = trades.and_then(Sequence::highest).filter(|_| !fresh);
             let trades = match (hole, since, highest) {
                 (Some(hole), _, _) => Wanted::Between(hole.first, hole.last),
                 (None, Some(_), Some(highest)) => Wanted::From(highest.saturating_add(1)),
@@ -292,5 +304,7 @@ fn pause(tries: u32) -> Duration {
 
 /// Trades that are kept are given at once; what was not given so often in a row is kept no longer.
 const TRIES_MAX: u32 = 3;
+/// By how much our clock may be wrong: trades that happened so long before are taken too.
+const CLOCK_US: i64 = 3_600_000_000;
 const PAUSE_MIN: Duration = Duration::from_secs(5);
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+const PAUSE_MAX: Duration = Duration::from_secs(60);

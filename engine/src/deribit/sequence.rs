@@ -111,6 +111,23 @@ impl Sequence {
         }
     }
 
+    /// These below the highest are not recorded, by whichever process. Their row may be written or
+    /// not: nobody names them again unless they are asked for. To be told ascending, after
+    /// [`resume`](Self::resume).
+    pub(super) fn resume_hole(&mut self, first: i64, last: i64, from: Micros, to: Micros) {
+        let Some(span) = self.span.as_mut().filter(|span| first <= last && last < span.highest)
+        else {
+            return;
+        };
+        let lowest = first.saturating_sub(1);
+        if lowest < span.lowest {
+            (span.lowest, span.lowest_at) = (lowest, from);
+        }
+        let hole = Missing { first, last, from, to, noticed: None, lost: false };
+        let index = self.holes.partition_point(|other| other.first < first);
+        self.holes.insert(index, hole);
+    }
+
     /// Takes a trade in and says what to do with it. At most `limit` holes are remembered: name
     /// them before the last one [is taken](Self::is_full).
     pub(super) fn take(&mut self, seq: i64, timestamp: Micros, now: Now, limit: usize) -> Verdict {

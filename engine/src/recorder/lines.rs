@@ -106,6 +106,11 @@ fn decoder(recovery: &Recovery, shard: &Arc<str>) -> Decoder {
         };
         decoder.resume(instrument, last);
     }
+    for (instrument, holes) in &recovery.resume.missing {
+        for hole in holes {
+            decoder.resume_hole(instrument, (hole.first, hole.last), (hole.from, hole.to));
+        }
+    }
     decoder
 }
 

@@ -93,9 +93,11 @@ impl<D: Decode> Connection<D> {
         }
     }
 
-    /// Everything is acknowledged again: trades since then may be missing.
+    /// Everything is acknowledged again, or refused: trades since then may be missing. An option may
+    /// have expired meanwhile, and its last trades can still be had.
     pub(super) fn ask_for_missed(&mut self, since: Micros, now: Now) {
-        for channel in self.subscriptions.acknowledged().iter() {
+        let acknowledged = self.subscriptions.acknowledged().iter();
+        for channel in acknowledged.chain(self.subscriptions.refused()) {
             self.decoder.missed(channel, since, now);
         }
     }

@@ -30,25 +30,27 @@ impl Refusals {
     }
 
     /// Writes what has changed: an open row when an instrument's refused channels are new or
-    /// others, and a row with its end when they were refused and are not any more.
+    /// others, and a row with its end when they were refused and are not any more. Gives what has
+    /// ended: since when, and which channels; some may be refused further on.
     pub(super) fn update<'a>(
         &mut self,
         refused: impl Iterator<Item = &'a str>,
         now: Now,
         rows: &mut Rows,
-    ) {
+    ) -> Vec<(Micros, BTreeSet<String>)> {
         let mut channels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for channel in refused {
             channels.entry(instrument(channel)).or_default().insert(channel.to_owned());
         }
         let shard = &*self.shard;
         // Two episodes of one instrument must differ in their beginning, or they are one row.
-        let mut after = BTreeMap::new();
+        let (mut after, mut ended) = (BTreeMap::new(), Vec::new());
         self.open.retain(|instrument, episode| {
             let stays = channels.get(&**instrument) == Some(&episode.channels);
             if !stays {
                 episode.close(shard, instrument, now, rows);
                 after.insert(instrument.clone(), Micros(episode.since.0.saturating_add(1)));
+                ended.push((episode.since, std::mem::take(&mut episode.channels)));
             }
             stays
         });
@@ -60,6 +62,7 @@ impl Refusals {
                 self.open.insert(instrument.to_owned(), episode);
             }
         }
+        ended
     }
 }
 
