@@ -40,9 +40,9 @@ const FEW: [&str; 4] = ["--options", "60", "--rate", "800"];
 fn assert_causes(tape: &Tape, cause: &str) {
     let other = tape.gaps.iter().find(|gap| gap.cause != cause && gap.cause != "trade_seq");
     assert_eq!(other, None, "{:?}", tape.gaps);
-    let (missing, named) = (missing_trades(tape), named_trades(tape));
-    assert!(!missing.is_empty(), "a gap of seconds is one in the trades too");
-    assert_eq!(named, missing, "named, and missing");
+    assert!(gaps(tape, "trade_seq").next().is_some(), "seconds are a gap in the trades too");
+    // What was not asked for in time is named, and missing.
+    assert_eq!(named_trades(tape), missing_trades(tape));
 }
 
 fn gaps<'t>(tape: &'t Tape, cause: &str) -> impl Iterator<Item = &'t Gap> {
@@ -74,7 +74,7 @@ fn named_trades(tape: &Tape) -> BTreeSet<(&str, i64)> {
     let mut named = BTreeSet::new();
     for gap in tape.gaps.iter().filter(|gap| gap.cause == "trade_seq") {
         let Some(spans) = gap.detail.strip_prefix("missing trade_seq ") else {
-            assert_eq!(gap.detail, "none is missing: they came late");
+            assert!(gap.detail.starts_with("none is missing: "), "{gap:?}");
             continue;
         };
         for span in spans.split(", ") {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tapedeck_tests::tape::{Tape, cell, column, for_each_batch};
+use tapedeck_tests::{Cluster, Running};
 
-use crate::market::{Market, run};
+use crate::market::{Market, PATIENCE, now_us, run};
 
 /// Exchange time runs ten times as fast, so that the new listings come within seconds; and it is
 /// behind ours, as the clock of no real exchange is: by ours, everything has expired long ago.
@@ -74,6 +76,42 @@ fn an_announced_listing_is_recorded_at_once() {
     }
     let _ = market.assert_complete();
 }
+
+/// The same with a database: how long after its announcement the first row is there for everybody.
+#[test]
+fn an_announced_listing_is_in_the_database_soon() {
+    let name = "days::an_announced_listing_is_in_the_database_soon";
+    let Some(cluster) = Cluster::start(name) else { return };
+    let flags = ["--options", "120", "--rate", "400", "--strikes", "21600"];
+    let market = Market::start(&flags);
+    let mut command = market.recorder(&[]);
+    command.env("DATABASE_URL", cluster.url("postgres")).env("TAPEDECK_LIFECYCLE__REFRESH", "1h");
+    let mut recorder = Running::start(&mut command);
+    let _ = recorder.wait_for("recording ", PATIENCE);
+    // By name: when a query first found its row.
+    let mut found: BTreeMap<String, i64> = BTreeMap::new();
+    let deadline = Instant::now() + PATIENCE;
+    while found.len() < 4 {
+        assert!(Instant::now() < deadline, "{found:?}\n{}", recorder.output());
+        for name in cluster.psql("postgres", ANNOUNCED_AND_QUOTED).lines() {
+            found.entry(name.to_owned()).or_insert_with(now_us);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    recorder.terminate();
+    assert!(recorder.wait(PATIENCE).success(), "{}", recorder.output());
+    let announced = Instruments::read(&market.data()).0;
+    for (name, at) in found {
+        let since = at - announced[&name].at;
+        println!("{name}: in the database {} ms after its announcement at most", since / 1000);
+    }
+}
+
+/// Options that were announced, and have a quote.
+const ANNOUNCED_AND_QUOTED: &str = "\
+    SELECT DISTINCT instrument_name FROM instruments WHERE kind IS NULL AND ( \
+        EXISTS (SELECT FROM btc_option_quotes WHERE instrument = instrument_name) OR \
+        EXISTS (SELECT FROM eth_option_quotes WHERE instrument = instrument_name))";
 
 /// What `instruments` says, by name.
 struct Instruments(BTreeMap<String, Seen>);

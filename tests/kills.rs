@@ -5,7 +5,7 @@ use std::time::Duration;
 use tapedeck_tests::Running;
 use tapedeck_tests::tape::Tape;
 
-use crate::market::{Market, PATIENCE, tapedeck, text};
+use crate::market::{Market, PATIENCE, now_us, tapedeck, text};
 
 #[test]
 fn a_recorder_survives_a_handful_of_kills() {
@@ -84,9 +84,4 @@ fn a_gap_that_was_open_at_the_kill_is_not_forgotten() {
         });
         assert!(covered, "{shard} lost data from {died}: {:?}", tape.gaps);
     }
-}
-
-fn now_us() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_micros()).unwrap()
 }

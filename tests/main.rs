@@ -23,6 +23,7 @@ mod kills;
 mod licences;
 mod line;
 mod market;
+mod mending;
 mod migrations;
 mod probe;
 mod readers;

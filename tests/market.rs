@@ -151,6 +151,12 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a test's path is UTF-8")
 }
 
+/// This machine's clock, and the simulated exchange's, µs UTC.
+pub(crate) fn now_us() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_micros()).unwrap()
+}
+
 /// A bound for everything that a test waits for: far beyond what it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a frame may be under way on loopback, between its log line and its reading: a gap

@@ -53,6 +53,8 @@ pub struct Truth {
     /// Rows that may be stored, each so often: windows, of which a sampler takes the first one of
     /// a subscription, and snapshots of a book that is known already.
     optional: BTreeMap<String, i64>,
+    /// The rows of trades that were asked for, by identity: each may be stored once.
+    answered: HashMap<String, String>,
     newest: HashMap<String, String>,
     tickers: HashMap<String, Value>,
     trades: HashMap<String, ()>,
@@ -77,6 +79,18 @@ impl Kind {
             _ => Self::Other,
         }
     }
+}
+
+/// What identifies a trade, and the key of its row; nothing for an instrument that has no table.
+fn identify(trade: &Value) -> Option<(String, String)> {
+    let instrument = trade["instrument_name"].as_str().expect("a trade has an instrument");
+    let columns = match Kind::of(instrument) {
+        Kind::Perpetual => Columns::PERPETUAL_TRADES,
+        Kind::Option => Columns::OPTION_TRADES,
+        Kind::Other => return None,
+    };
+    let identity = format!("{instrument} {}", trade["trade_seq"]);
+    Some((identity, columns.key_of_wire(Some(instrument), trade)))
 }
 
 /// How a stored set differs from what was sent.
@@ -124,6 +138,11 @@ impl Truth {
     pub fn frame(&mut self, frame: &str, at: i64) {
         let frame: Value = serde_json::from_str(frame).expect("a sent frame is JSON");
         let params = &frame["params"];
+        for trade in frame["result"]["trades"].as_array().into_iter().flatten() {
+            if let Some((identity, key)) = identify(trade) {
+                self.answered.insert(identity, key);
+            }
+        }
         let Some(channel) = params["channel"].as_str() else { return };
         self.frames += 1;
         let (class, data) = (channel.split('.').next().unwrap_or_default(), &params["data"]);
@@ -193,15 +212,9 @@ impl Truth {
     }
 
     fn trade(&mut self, trade: &Value, at: i64) {
-        let instrument = trade["instrument_name"].as_str().expect("a trade has an instrument");
-        let columns = match Kind::of(instrument) {
-            Kind::Perpetual => Columns::PERPETUAL_TRADES,
-            Kind::Option => Columns::OPTION_TRADES,
-            Kind::Other => return,
-        };
-        let identity = format!("{instrument} {}", trade["trade_seq"]);
+        let Some((identity, key)) = identify(trade) else { return };
         if self.trades.insert(identity, ()).is_none() {
-            self.rows.push(Sent { key: columns.key_of_wire(Some(instrument), trade), at });
+            self.rows.push(Sent { key, at });
         }
     }
 
@@ -219,8 +232,12 @@ impl Truth {
                 Some(_) | None => difference.missing.push(sent.clone()),
             }
         }
+        let unsent =
+            self.answered.iter().filter(|(identity, _)| !self.trades.contains_key(*identity));
+        let unsent: HashSet<&str> = unsent.map(|(_, key)| key.as_str()).collect();
         for (key, count) in stored {
             let optional = self.optional.get(key).copied().unwrap_or_default();
+            let optional = optional + i64::from(unsent.contains(key));
             for _ in optional..count {
                 difference.surplus.push(key.to_owned());
             }

@@ -16,6 +16,7 @@ pub struct Account {
     sinks: Vec<(String, u64)>,
     by_table: BTreeMap<&'static str, u64>,
     duplicates: u64,
+    repaired: u64,
     lost_connections: u64,
     unsupported: BTreeMap<String, u64>,
     unknown_fields: BTreeMap<String, u64>,
@@ -38,6 +39,7 @@ impl Account {
                 .collect(),
             by_table: BTreeMap::new(),
             duplicates: 0,
+            repaired: 0,
             lost_connections: 0,
             unsupported: BTreeMap::new(),
             unknown_fields: BTreeMap::new(),
@@ -50,6 +52,7 @@ impl Account {
             account.refused.extend(report.refused.iter().cloned());
             let tally = &report.tally;
             account.duplicates += tally.duplicates_dropped.sum();
+            account.repaired += tally.trades_repaired;
             let rows = tally.rows.iter().filter(|(_, rows)| *rows > 0);
             add(&mut account.by_table, rows.map(|(table, rows)| (table.name(), rows)));
             add(&mut account.unsupported, clones(&tally.unsupported));
@@ -87,6 +90,13 @@ impl fmt::Display for Account {
             }
         }
         writeln!(f, "Repeats dropped: {duplicates}. Connections lost: {}.", self.lost_connections)?;
+        if self.repaired > 0 {
+            writeln!(
+                f,
+                "Trades that had been missed and were asked for again: {}.",
+                self.repaired
+            )?;
+        }
         list(f, "Quarantined", &self.quarantined)?;
         list(f, "Received, but kept in no table", &self.unsupported)?;
         list(f, "Fields that nobody knows", &self.unknown_fields)?;

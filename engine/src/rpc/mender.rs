@@ -93,8 +93,8 @@ impl<D: Decode> Connection<D> {
         }
     }
 
-    /// Everything is acknowledged again, or refused: trades since then may be missing. An option may
-    /// have expired meanwhile, and its last trades can still be had.
+    /// Everything is acknowledged again, or refused: trades since then may be missing. An option
+    /// may have expired meanwhile, and its last trades can still be had.
     pub(super) fn ask_for_missed(&mut self, since: Micros, now: Now) {
         let acknowledged = self.subscriptions.acknowledged().iter();
         for channel in acknowledged.chain(self.subscriptions.refused()) {

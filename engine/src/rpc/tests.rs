@@ -2,10 +2,11 @@
 //!
 //! `at S` sets the clock to S seconds and ticks; `up` and `down WHY` are the socket's; `want a b`
 //! swaps; `set S` sets the wall clock by S seconds; `lost S` tells of an outage since S; `sample`
-//! lets it sample books each minute; `ask A 5 7` lets its decoder want trades; `finish` ends. `< JSON` is received; `> METHOD PARAMS` is what
-//! must be sent next, and `>` alone says that nothing is. `! TEXT` is the error that the line
-//! before must have ended with; `gap I S E CAUSE` the next row of `data_gaps`, `gap` alone that
-//! there is none; `ack a b` and `refused a b` what stands now.
+//! lets it sample books each minute; `ask A 5 7` lets its decoder want trades; `finish` ends.
+//! `< JSON` is received; `> METHOD PARAMS` is what must be sent next, and `>` alone says that
+//! nothing is; `> ID trades PARAMS` asks for trades. `! TEXT` is the error that the line before must
+//! have ended with; `gap I S E CAUSE` the next row of `data_gaps`, `gap` alone that there is none;
+//! `ack a b` and `refused a b` what stands now.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -172,7 +173,14 @@ impl Conversation {
             return String::new();
         }
         let call: Value = serde_json::from_slice(&out).unwrap();
-        format!("{} {} {}", call["id"], call["method"].as_str().unwrap(), call["params"])
+        let method = call["method"].as_str().unwrap();
+        let Some(of) = method.strip_prefix("public/get_last_trades_by_instrument") else {
+            return format!("{} {method} {}", call["id"], call["params"]);
+        };
+        let mut params = call["params"].as_object().unwrap().clone();
+        assert_eq!((of, params.remove("count")), ("", Some(1_000.into())));
+        let params: Vec<String> = params.values().map(ToString::to_string).collect();
+        format!("{} trades {}", call["id"], params.join(" "))
     }
 
     fn gap(&mut self) -> String {

@@ -11,7 +11,7 @@ const UP: &str = r#"
     < {"id":2,"result":["trades.A.100ms"]}
     < {"id":1,"result":"ok"}
     ask A 5 7
-    > 3 public/get_last_trades_by_instrument {"instrument_name":"A","start_seq":5,"end_seq":7,"count":1000,"sorting":"asc"}
+    > 3 trades "A" 5 7 "asc"
 "#;
 
 #[test]
@@ -21,10 +21,10 @@ fn one_question_at_a_time() {
         >
         < {"id":3,"result":{"trades":[{"trade_seq":5}],"has_more":true}}
         heard A answered Some(("[{\"trade_seq\":5}]", true))
-        > 4 public/get_last_trades_by_instrument {"instrument_name":"B","start_seq":9,"count":1000,"sorting":"asc"}
+        > 4 trades "B" 9 "asc"
         ask C
         < {"id":4,"result":{"has_more":false,"trades":[]}}
-        > 5 public/get_last_trades_by_instrument {"instrument_name":"C","count":1000,"sorting":"desc"}
+        > 5 trades "C" "desc"
         finish
         gap
     "#;
@@ -60,7 +60,7 @@ fn after_an_outage_every_channel_is_asked_after() {
         heard A answered Some(("[]", false))
         < {"id":5,"result":["trades.A.100ms"]}
         heard missed trades.A.100ms since 98
-        > 6 public/get_last_trades_by_instrument {"instrument_name":"A","start_seq":8,"count":1000,"sorting":"asc"}
+        > 6 trades "A" 8 "asc"
     "#;
     check(None, &format!("{UP}{more}"));
 }
