@@ -4,9 +4,9 @@
 //! swaps; `set S` sets the wall clock by S seconds; `lost S` tells of an outage since S; `sample`
 //! lets it sample books each minute; `ask A 5 7` lets its decoder want trades; `finish` ends.
 //! `< JSON` is received; `> METHOD PARAMS` is what must be sent next, and `>` alone says that
-//! nothing is; `> ID trades PARAMS` asks for trades. `! TEXT` is the error that the line before must
-//! have ended with; `gap I S E CAUSE` the next row of `data_gaps`, `gap` alone that there is none;
-//! `ack a b` and `refused a b` what stands now.
+//! nothing is; `> ID trades PARAMS` asks for trades. `! TEXT` is the error that the line before
+//! must have ended with; `gap I S E CAUSE` the next row of `data_gaps`, `gap` alone that there is
+//! none; `ack a b` and `refused a b` what stands now.
 
 use std::collections::VecDeque;
 use std::time::Duration;
