@@ -26,6 +26,7 @@ mod file;
 mod inspection;
 mod listing;
 mod manifest;
+mod marker;
 mod merge;
 mod name;
 mod order;
@@ -35,6 +36,7 @@ mod sweep;
 
 pub use inspection::{Inspection, inspect};
 pub use listing::{Listed, Listing, list};
+pub use marker::{open, successor};
 pub use merge::{FAN_IN, Merge, Merged, Selection, merge};
 pub use survey::{Holding, Hole, Survey, survey};
 
@@ -65,6 +67,9 @@ pub struct Options {
     /// How long files that a merged one has replaced are left for readers that had begun to list
     /// their folder.
     pub grace: Duration,
+    /// How long the names of files that were replaced or removed stand as markers: readers that
+    /// listed them before must fail, and some leave out in silence a name that is gone.
+    pub markers: Duration,
     /// How many days a day is kept after its end; `None` for ever.
     pub keep_days: Option<u32>,
 }
@@ -76,6 +81,7 @@ impl Default for Options {
             bytes_max: 24 << 20,
             settle: Duration::from_secs(3_600),
             grace: Duration::from_secs(30),
+            markers: Duration::from_secs(10),
             keep_days: None,
         }
     }
@@ -241,13 +247,13 @@ impl Sink for Parquet {
         days::settle(disk, &self.data, &mut contents, found.finished.is_empty())?;
         let manifest = Manifest::open(disk, &self.data, contents)?;
         let contents = manifest.contents();
-        let removed = found.sweep(disk, &root, &contents.files).map_err(failed)?;
+        let (removed, markers) = found.sweep(disk, &root, &contents.files).map_err(failed)?;
         report(contents, &found, removed);
         let durable = contents.positions.get(journal).copied().unwrap_or(0);
         self.opened = Some(Opened {
             journal: journal.to_owned(),
             manifest,
-            days: Days::new(&self.disk, &self.data, self.options),
+            days: Days::new(&self.disk, &self.data, self.options, markers),
             durable,
             accepted: durable,
             fresh: true,

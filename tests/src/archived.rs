@@ -1,7 +1,7 @@
 //! What the `archivist` stores, and how a test counts it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -108,15 +108,40 @@ pub fn folders(data: &Path) -> BTreeMap<PathBuf, usize> {
     folders
 }
 
+/// Whether markers stand among the files.
+///
+/// # Panics
+/// When the archive cannot be listed.
+#[must_use]
+pub fn is_marked(data: &Path) -> bool {
+    let paths = glob(data).expect("the archive can be listed");
+    paths.iter().any(|path| sinks::parquet::successor(path).is_some())
+}
+
+/// Removes from the paths those of markers, each of which belongs to one of the others.
+///
+/// # Panics
+/// When a marker belongs to nothing that was listed.
+pub fn without_markers(paths: &mut Vec<PathBuf>) {
+    let listed = paths.clone();
+    paths.retain(|path| {
+        let Some(successor) = sinks::parquet::successor(path) else { return true };
+        let there = listed.contains(&path.with_file_name(&successor));
+        assert!(there, "{} belongs to {successor}, which is not there", path.display());
+        false
+    });
+}
+
 /// How often each row is there, by its number; its price is checked on the way.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] when a file vanished after it was listed.
+/// [`ErrorKind::NotFound`] when a file was listed that has made way for another, or is a marker.
 pub fn count(paths: &[PathBuf]) -> io::Result<Vec<u32>> {
     let mut counts = Vec::new();
     for path in paths {
         let failed = |error: ParquetError| io::Error::other(format!("{}: {error}", path.display()));
-        let file = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(failed)?;
+        let file = sinks::parquet::open(path)?;
+        let file = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
         for batch in file.build().map_err(failed)? {
             let batch = batch.map_err(|error| failed(error.into()))?;
             let column = |name: &str| batch.column_by_name(name).expect("the table's column");

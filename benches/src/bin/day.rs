@@ -258,6 +258,7 @@ const OPTIONS: Options = Options {
     bytes_max: 24 << 20,
     settle: Duration::ZERO,
     grace: Duration::ZERO,
+    markers: Duration::ZERO,
     keep_days: None,
 };
 /// Enough steps for a merge of any size that is measured here.

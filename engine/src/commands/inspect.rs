@@ -38,7 +38,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         if archive.is_dir() {
             let survey = sinks::parquet::survey(&System, path);
             println!("{}", survey.map_err(|error| unreadable(&error))?);
-            print_gaps(&archive)?;
+            print_gaps(path)?;
             print_forecast(flags, &archive, report.as_ref())?;
         }
         return Ok(());
@@ -71,9 +71,9 @@ fn print_parquet(path: &Path) -> Result<(), Failure> {
     }
 }
 
-fn print_gaps(archive: &Path) -> Result<(), Failure> {
-    let gaps = gaps::read(archive).map_err(|error| {
-        unreadable(&format_args!("the gaps in {} cannot be read: {error}", archive.display()))
+fn print_gaps(data: &Path) -> Result<(), Failure> {
+    let gaps = gaps::read(data).map_err(|error| {
+        unreadable(&format_args!("the gaps in {} cannot be read: {error}", data.display()))
     })?;
     println!("{} gaps named in data_gaps", gaps.len());
     for gap in gaps.iter().rev().take(GAPS_SHOWN) {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -196,7 +195,7 @@ impl From<Failure> for Missing {
 
 /// The least and the greatest `received_at` of a file; everything, if it does not say.
 fn received(path: &Path) -> Result<[i64; 2], ParquetError> {
-    let footer = ParquetMetaDataReader::new().parse_and_finish(&File::open(path)?)?;
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&sinks::parquet::open(path)?)?;
     let mut range = [i64::MAX, i64::MIN];
     for group in footer.row_groups() {
         let mut columns = group.columns().iter();

@@ -20,8 +20,8 @@ use parquet::file::statistics::Statistics;
 use schema::{Micros, Partition, Table};
 
 use super::chunks::Chunks;
-use super::failure;
 use super::merge::Selection;
+use super::{failure, marker};
 use crate::SinkError;
 
 /// A file, and the row of it that comes next.
@@ -157,7 +157,7 @@ impl Cursor {
         shape: &Arc<Shape>,
     ) -> Result<Self, SinkError> {
         let encoded = |error| failure::decoding(disk, path, error);
-        let chunks = disk.open(path).and_then(Chunks::new);
+        let chunks = marker::open_source(disk, path).and_then(Chunks::new);
         let chunks = chunks.map_err(|error| failure::io(disk, "opening", path, error))?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let footer = ArrowReaderMetadata::load(&chunks, options).map_err(encoded)?;

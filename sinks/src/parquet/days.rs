@@ -17,24 +17,27 @@
 //!
 //! # How a merged day is published
 //!
-//! 1. The merged file is written into `next/`, synced, named; `next/` is synced.
+//! 1. The merged file is written into `next/`, synced, named. Beside it a marker is made under
+//!    every name that it replaces. `next/` is synced.
 //! 2. The folder must hold exactly the files that were merged. Only this thread adds files.
 //! 3. The manifest's line "exchanging" names the folder, the merged file and what it replaces.
 //! 4. `next/` and the folder exchange their names: one step for every reader.
 //! 5. The folders above both are synced, and the manifest's line "exchanged" ends it.
-//! 6. After [`Options::grace`], for readers that had begun to list the old folder, what was in it
+//! 6. After [`Options::markers`] the markers are removed.
+//! 7. After [`Options::grace`], for readers that had begun to list the old folder, what was in it
 //!    is removed.
 //!
 //! A crash before 3 leaves things of which the manifest says nothing: they are swept. After 3 the
 //! folder itself says whether 4 happened (see `pending`): opening looks, syncs the folders above
-//! and writes the answer into the manifest before it does anything else. A removed day is the same,
-//! with an empty `next/`.
+//! and writes the answer into the manifest before it does anything else. Markers that a crash
+//! leaves stand for a while again. A removed day is the same, with markers alone in `next/`: one
+//! of them has the name that a merged file would have.
 //!
-//! A reader that has listed a folder and opens a file of it after 4 finds no file of that name, as
-//! no name is ever given twice: it fails, and counts nothing wrong. DuckDB and pyarrow ask between
-//! the two whether a name is a file and leave out what is gone: if 4 falls there, they lack the
-//! folder's files and do not say so (docs/archive.md). Giving the merged file one of the old names
-//! mends that and does worse: who opened the others before and that one after counts them twice.
+//! A reader that has listed a folder and opens a file of it after 4 finds a marker under its name,
+//! or nothing after 6, as no name is ever given twice: it fails, and counts nothing wrong. Without
+//! markers DuckDB and pyarrow would, which ask between the two whether a name is a file and leave
+//! out in silence what is gone (docs/archive.md). Giving the merged file one of the old names does
+//! worse: who opened the others before and that one after counts them twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -46,13 +49,15 @@ use schema::{Date, Micros, Now, Partition, tables};
 
 use super::manifest::{Contents, Exchange, Manifest, Stored};
 use super::merge::FAN_IN;
-use super::{NAME, Options, failure, name, sweep};
+use super::{NAME, Options, failure, marker, name, sweep};
 use crate::SinkError;
 
+mod markers;
 mod merging;
 mod pending;
 mod place;
 
+use markers::Markers;
 use merging::{Due, Merging};
 use place::Place;
 
@@ -67,6 +72,8 @@ pub(super) struct Days {
     root: PathBuf,
     options: Options,
     state: State,
+    /// While some stand, nothing is merged.
+    markers: Markers,
     /// Folders that are left alone until then.
     later: BTreeMap<String, Duration>,
     /// Of folders that are over and many files, how many and how many bytes, and since when.
@@ -85,13 +92,20 @@ enum State {
 }
 
 impl Days {
-    pub(super) fn new(disk: &Arc<dyn Disk>, data: &Path, options: Options) -> Self {
+    /// `markers` are those that were found.
+    pub(super) fn new(
+        disk: &Arc<dyn Disk>,
+        data: &Path,
+        options: Options,
+        markers: BTreeSet<PathBuf>,
+    ) -> Self {
         Self {
             disk: Arc::clone(disk),
             data: data.to_owned(),
             root: data.join(NAME),
             options,
             state: State::Littered(None),
+            markers: Markers::new(markers, options.markers),
             later: BTreeMap::new(),
             still: BTreeMap::new(),
             place: None,
@@ -106,22 +120,25 @@ impl Days {
         manifest: &mut Manifest,
         folders: &mut BTreeSet<PathBuf>,
     ) -> Result<(), SinkError> {
+        if let Err(error) = self.markers.step(&*self.disk, now, folders) {
+            tracing::warn!("{error}; trying again in a minute");
+        }
         match &mut self.state {
             State::Littered(until) => {
                 let until = *until.get_or_insert(now.monotonic + self.options.grace);
-                if now.monotonic >= until {
+                if now.monotonic >= until && self.markers.is_empty() {
                     self.state = self.swept(now);
                 }
             }
             State::Idle(until) if now.monotonic < *until => {}
-            State::Idle(_) => self.look(now, manifest, folders)?,
+            State::Idle(_) => self.look(now, manifest)?,
             State::Merging(place, merging) => {
                 let room = enough(&*self.disk, &self.root, ROOM_BYTES);
                 match room.and_then(|()| merging.step(&self.disk)) {
                     Ok(None) => {}
                     Ok(Some(merged)) => {
                         let (place, due) = (place.clone(), merging.due.clone());
-                        self.publish(&place, &due, Some(merged), now, manifest, folders)?;
+                        self.publish(&place, &due, Some(merged), now, manifest)?;
                     }
                     Err(error) => {
                         let folder = merging.due.folder.clone();
@@ -145,12 +162,7 @@ impl Days {
     }
 
     /// Begins with the oldest folder that is due, if there is one.
-    fn look(
-        &mut self,
-        now: Now,
-        manifest: &mut Manifest,
-        folders: &mut BTreeSet<PathBuf>,
-    ) -> Result<(), SinkError> {
+    fn look(&mut self, now: Now, manifest: &mut Manifest) -> Result<(), SinkError> {
         self.state = State::Idle(now.monotonic + LOOK_EVERY);
         let Some(due) = self.due(now, manifest.contents()) else { return Ok(()) };
         let place = match self.place() {
@@ -162,7 +174,7 @@ impl Days {
             }
         };
         match self.begin(&place, &due) {
-            Ok(None) => self.publish(&place, &due, None, now, manifest, folders)?,
+            Ok(None) => self.publish(&place, &due, None, now, manifest)?,
             Ok(Some(merging)) => self.state = State::Merging(place, Box::new(merging)),
             Err(error) => self.postpone(&error, now, &due.folder),
         }
@@ -262,7 +274,6 @@ impl Days {
         merged: Option<(u64, u64)>,
         now: Now,
         manifest: &mut Manifest,
-        folders: &mut BTreeSet<PathBuf>,
     ) -> Result<(), SinkError> {
         let number = manifest.contents().exchanges + 1;
         let live = self.root.join(&due.folder);
@@ -272,7 +283,7 @@ impl Days {
             return Ok(());
         }
         let ready = self.ready(due, &live);
-        let ready = ready.and_then(|()| self.name_merged(place, number, merged.is_some()));
+        let ready = ready.and_then(|()| self.fill_next(place, number, due));
         if let Err(error) = ready {
             self.postpone(&error, now, &due.folder);
             return Ok(());
@@ -297,11 +308,8 @@ impl Days {
         manifest.finish(&*self.disk)?;
         due.report(merged);
         self.still.remove(&due.folder);
-        if merged.is_none() {
-            // It is empty; a late row makes it anew.
-            let _ = self.disk.remove_folder(&live);
-            folders.remove(&live);
-        }
+        let marked = due.marked(number).iter().map(|name| live.join(name)).collect();
+        self.markers = Markers::new(marked, self.options.markers);
         self.state = State::Littered(Some(now.monotonic + self.options.grace));
         Ok(())
     }
@@ -335,13 +343,14 @@ impl Days {
     }
 
     /// Makes `next/` what the folder shall be, durably.
-    fn name_merged(&self, place: &Place, number: u64, named: bool) -> Result<(), SinkError> {
-        let next = place.next();
+    fn fill_next(&self, place: &Place, number: u64, due: &Due) -> Result<(), SinkError> {
+        let (next, merged) = (place.next(), name::merged(number));
         let failed = |error| failure::io(&*self.disk, "naming", &next, error);
-        if named {
-            let to = next.join(name::merged(number));
-            self.disk.rename(&place.unfinished(), &to).map_err(failed)?;
+        if !due.drop {
+            self.disk.rename(&place.unfinished(), &next.join(&merged)).map_err(failed)?;
         }
+        let text = marker::text(&merged, due.drop);
+        markers::make(&*self.disk, &next, &due.marked(number), &text)?;
         self.disk.sync_folder(&next).map_err(failed)
     }
 

@@ -1,6 +1,6 @@
 //! What Parquet files themselves say they hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use schema::{Micros, Table, tables};
 
 use super::name::FileName;
 use super::survey::Holding;
-use super::{days, failure};
+use super::{days, failure, marker};
 use crate::SinkError;
 
 /// What some Parquet files hold, according to their footers.
@@ -55,6 +55,7 @@ impl Inspection {
         let entries: Result<Vec<_>, io::Error> = fs::read_dir(folder)?.collect();
         let mut paths: Vec<PathBuf> = entries?.into_iter().map(|entry| entry.path()).collect();
         paths.sort_unstable();
+        let listed: BTreeSet<PathBuf> = paths.iter().cloned().collect();
         for path in paths {
             let about = fs::symlink_metadata(&path)?;
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -65,7 +66,7 @@ impl Inspection {
             } else if about.is_file() {
                 if FileName::is_unfinished(name) {
                     self.unfinished.push(path);
-                } else if name.ends_with(".parquet") {
+                } else if name.ends_with(".parquet") && !is_marker_of(&path, &listed) {
                     self.file(&path);
                 }
             }
@@ -84,9 +85,14 @@ impl Inspection {
     }
 }
 
+/// Whether it is a marker that was listed together with what it belongs to: nothing is missing.
+fn is_marker_of(path: &Path, listed: &BTreeSet<PathBuf>) -> bool {
+    marker::successor(path).is_some_and(|name| listed.contains(&path.with_file_name(name)))
+}
+
 /// The table and what the file holds of it; `None` if tapedeck did not write it.
 fn read(path: &Path) -> Result<Option<(String, Holding)>, ParquetError> {
-    let file = fs::File::open(path)?;
+    let file = marker::open(path)?;
     let bytes = file.metadata()?.len();
     let footer = ParquetMetaDataReader::new().parse_and_finish(&file)?;
     let facts = footer.file_metadata().key_value_metadata();

@@ -1,6 +1,6 @@
 //! Finds the sink's files on the disk, and removes those that the manifest does not know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use journal::disk::{Disk, Entry};
 use schema::{Partition, tables};
 
 use super::manifest::Stored;
+use super::marker;
 use super::name::FileName;
 
 /// The files below `DATA/parquet` whose place and name are ones that this sink gives.
@@ -73,21 +74,29 @@ impl Found {
         }
     }
 
-    /// Removes the unfinished files and those that `known` lacks; returns how many.
+    /// Removes the unfinished files and those that `known` lacks; returns how many. Markers stay,
+    /// and are returned: somebody may have listed their folder a moment ago.
     pub(super) fn sweep(
         &self,
         disk: &dyn Disk,
         root: &Path,
         known: &BTreeMap<String, Stored>,
-    ) -> io::Result<u64> {
+    ) -> io::Result<(u64, BTreeSet<PathBuf>)> {
+        let (mut removed, mut markers) = (0, BTreeSet::new());
         let strangers = self.finished.keys().filter(|below| !known.contains_key(*below));
-        let strangers: Vec<PathBuf> = strangers.map(|below| root.join(below)).collect();
-        let mut removed = 0;
-        for path in strangers.iter().chain(&self.unfinished) {
+        for path in strangers.map(|below| root.join(below)) {
+            if marker::named(&mut disk.open(&path)?)?.is_some() {
+                markers.insert(path);
+            } else {
+                disk.remove(&path)?;
+                removed += 1;
+            }
+        }
+        for path in &self.unfinished {
             disk.remove(path)?;
             removed += 1;
         }
-        Ok(removed)
+        Ok((removed, markers))
     }
 }
 

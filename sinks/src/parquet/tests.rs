@@ -1,6 +1,6 @@
 //! What the Parquet sink leaves on a disk, looked at file by file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
@@ -110,6 +110,16 @@ fn check_order(table: &Table, file: &Stored, rows: &RecordBatch) {
 /// Every path below `DATA/parquet` that is a file.
 fn files(disk: &Simulated) -> BTreeSet<PathBuf> {
     files_below(disk, Path::new(DATA).join(NAME))
+}
+
+/// Those of the files that are markers, each with the path that it belongs to.
+fn markers(disk: &Simulated) -> BTreeMap<PathBuf, PathBuf> {
+    let marker = |path: PathBuf| {
+        let mut bytes = std::io::Cursor::new(disk.bytes(&path).unwrap());
+        let name = marker::named(&mut bytes).unwrap()?;
+        Some((path.clone(), path.with_file_name(name)))
+    };
+    files(disk).into_iter().filter_map(marker).collect()
 }
 
 /// What is being merged, and what was replaced.

@@ -28,7 +28,8 @@ fn main() {
     let keep_days = arguments.next().map(|days| days.parse().expect("a whole number"));
     let data = Path::new(&data);
     let (age_max, settle) = (Duration::from_secs(10), Duration::ZERO);
-    let options = Options { age_max, settle, keep_days, ..Options::default() };
+    let (grace, markers) = (SPEED * GRACE, SPEED * MARKERS);
+    let options = Options { age_max, settle, grace, markers, keep_days, ..Options::default() };
     let mut sink = Parquet::new(Arc::new(System), data, options);
     let Position(mut stored) = sink.open(archived::JOURNAL).expect("the folder is ours");
     archived::note(data, stored);
@@ -90,7 +91,9 @@ fn record(position: u64) -> Arc<Batch> {
 
 const SPEED: u32 = 40;
 /// What was replaced is removed after so much of our time.
-const GRACE: Duration = Duration::from_millis(30_000 / SPEED as u64);
+const GRACE: Duration = Duration::from_secs(2);
+/// For so much of our time markers stand: a reader that lists a folder has no more of it.
+const MARKERS: Duration = Duration::from_secs(1);
 const BURST_MAX: u64 = 24;
 const QUIET_MS_MAX: u64 = 4_000;
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -1,13 +1,15 @@
 //! The gaps that an archive names: the rows of its `data_gaps`.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
+use journal::disk::System;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
 use schema::Micros;
 
 /// One gap, as a line for people.
@@ -19,11 +21,25 @@ pub(super) struct Gap {
     instrument: String,
 }
 
-/// Every gap below `DATA/parquet/data_gaps`, oldest first.
-pub(super) fn read(archive: &Path) -> Result<Vec<Gap>, ParquetError> {
+/// Every gap that the archive of a data folder names, oldest first.
+pub(super) fn read(data: &Path) -> Result<Vec<Gap>, Box<dyn Error>> {
+    let mut looks = 1;
+    loop {
+        match look(data) {
+            // A day was merged since the manifest was read: look again.
+            Err(error) if looks < LOOKS_MAX && is_gone(&*error) => looks += 1,
+            gaps => return gaps,
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+fn look(data: &Path) -> Result<Vec<Gap>, Box<dyn Error>> {
     let mut gaps = Vec::new();
-    for file in files(&archive.join("data_gaps")) {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file)?)?.build()?;
+    let files = sinks::parquet::list(&System, data)?.files;
+    for file in files.iter().filter(|file| file.table == "data_gaps") {
+        let file = sinks::parquet::open(&data.join("parquet").join(&file.path))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
         for batch in reader {
             let batch = batch?;
             gaps.extend((0..batch.num_rows()).filter_map(|row| Gap::of(&batch, row)));
@@ -33,15 +49,9 @@ pub(super) fn read(archive: &Path) -> Result<Vec<Gap>, ParquetError> {
     Ok(gaps)
 }
 
-/// The Parquet files of the table: one folder a day.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let below = |folder: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect()
-    };
-    let mut files: Vec<PathBuf> = below(folder).iter().flat_map(|day| below(day)).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "parquet"));
-    files
+fn is_gone(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 impl Gap {
@@ -72,3 +82,6 @@ impl std::fmt::Display for Gap {
         write!(f, "{start} to {end}  {cause}  {shard}  {instrument}")
     }
 }
+
+const LOOKS_MAX: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

@@ -115,6 +115,13 @@ impl Due {
         }
     }
 
+    /// The names under which markers stand after that exchange.
+    pub(super) fn marked(&self, number: u64) -> Vec<String> {
+        let name = |file: &Stored| file.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let replaced = self.files.iter().map(name);
+        replaced.chain(self.drop.then(|| name::merged(number))).collect()
+    }
+
     /// Says what became of it.
     pub(super) fn report(&self, merged: Option<(u64, u64)>) {
         let (folder, files, rows) = (&self.folder, self.files.len(), self.rows());

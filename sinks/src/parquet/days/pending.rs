@@ -7,7 +7,7 @@ use journal::disk::Disk;
 use super::place::{Place, sync_if_there};
 use crate::SinkError;
 use crate::parquet::manifest::{Contents, Exchange};
-use crate::parquet::{NAME, failure};
+use crate::parquet::{NAME, failure, name};
 
 /// Decides whether a pending exchange has happened, and makes that sure. `empty` says that no
 /// file of this sink was found at all.
@@ -54,8 +54,8 @@ pub(in crate::parquet) fn look(
     Ok(())
 }
 
-/// Whether the exchange has happened. The folder holds the merged file or what that replaces,
-/// never a part.
+/// Whether the exchange has happened. The folder holds the merged file, or for a removed day the
+/// marker of that name; or it holds what is replaced, never a part.
 pub(super) fn happened(
     disk: &dyn Disk,
     root: &Path,
@@ -67,10 +67,10 @@ pub(super) fn happened(
         let path = root.join(below);
         listed.iter().any(|entry| entry.path == path)
     };
-    Ok(match &exchange.file {
-        Some(file) => holds(&file.path),
-        None => !exchange.replaces.iter().any(holds),
-    })
+    let merged = format!("{}/{}", exchange.folder, name::merged(exchange.number));
+    // Of a day that is removed somebody may have removed all files already.
+    let none = || exchange.file.is_none() && !exchange.replaces.iter().any(holds);
+    Ok(holds(&merged) || none())
 }
 
 /// Makes an exchange of the folder durable.

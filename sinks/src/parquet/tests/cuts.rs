@@ -1,7 +1,8 @@
 //! Power cuts, kills and failing disks, at random calls of the disk.
 //!
 //! The oracle: a position once reported is never taken back; the files that the manifest knows
-//! hold every row up to the position once and no other row; after opening, no other file is there.
+//! hold every row up to the position once and no other row; after opening, no other file is there
+//! but markers, and those stand beside what they belong to and are gone in the end.
 
 use super::*;
 use crate::contract::{Rows, add, rows};
@@ -64,6 +65,8 @@ impl Story {
         self.look();
         let merging = merging(&self.disk);
         assert!(!self.over || merging.is_empty(), "{merging:?}");
+        let markers = markers(&self.disk);
+        assert!(!self.over || markers.is_empty(), "{markers:?}");
         let mut folders = BTreeSet::new();
         for path in files(&self.disk) {
             let folder = path.parent().unwrap().to_owned();
@@ -166,7 +169,12 @@ impl Story {
         let root = Path::new(DATA).join(NAME);
         let known: BTreeSet<PathBuf> =
             known(disk).iter().map(|file| root.join(&file.path)).collect();
-        assert_eq!(files(disk), known, "a glob finds what the manifest knows");
+        let (mut found, markers) = (files(disk), markers(disk));
+        for (marker, successor) in &markers {
+            assert!(found.contains(successor), "{} without its file", marker.display());
+        }
+        found.retain(|path| !markers.contains_key(path));
+        assert_eq!(found, known, "a glob finds what the manifest knows");
         let mut found = Rows::new();
         for (table, columns) in stored(disk) {
             add(&mut found, table, columns.columns());

@@ -295,6 +295,106 @@ fn what_is_not_ours_is_never_removed() {
     assert!(archive.rows() == rows(&archive.fed));
 }
 
+/// What a reader that listed before the step finds under each name after it.
+#[test]
+fn a_name_is_a_markers_for_a_while_before_it_goes() {
+    let mut archive = Archive::new(Options { keep_days: Some(3), ..Options::default() });
+    archive.store(6);
+    archive.reach(28);
+    let life = Options::default().markers.as_secs();
+    let (mut marked, mut removed) = (BTreeMap::<PathBuf, u64>::new(), 0);
+    for day in [25, 27] {
+        let utc = Date::from_civil(2026, 11, day).start().plus(HOUR);
+        for _ in 0..3_000 {
+            let (before, bytes) = (files(&archive.disk), |path: &PathBuf| archive.disk.bytes(path));
+            let before: BTreeMap<_, _> = before.iter().map(|path| (path, bytes(path))).collect();
+            // Half seconds, so that every step counts whole.
+            archive.second += 1;
+            let monotonic = Duration::from_millis(archive.second * 500);
+            archive.sink.flush(Now { monotonic, utc }).unwrap();
+            let now = markers(&archive.disk);
+            for (path, bytes) in before {
+                let gone = archive.disk.bytes(path).is_none();
+                assert!(!gone || marked.contains_key(path), "{} went", path.display());
+                assert!(!gone || marked[path] >= 2 * life, "{} went too soon", path.display());
+                let same = archive.disk.bytes(path) == bytes;
+                assert!(gone || same || now.contains_key(path), "{} is another", path.display());
+                removed += usize::from(gone);
+            }
+            now.into_keys().for_each(|path| *marked.entry(path).or_default() += 1);
+        }
+    }
+    assert!(archive.is_merged("2026-11-24") && !archive.files().contains_key("2026-11-23"));
+    assert!(removed > 20 && removed == marked.len(), "{removed} of {}", marked.len());
+}
+
+#[test]
+fn time_in_which_nothing_ran_does_not_count_for_markers() {
+    let mut archive = Archive::new(Options::default());
+    archive.store(6);
+    assert!(archive.pass_until(25, HOUR, |disk| !markers(disk).is_empty()));
+    let utc = Date::from_civil(2026, 11, 25).start().plus(HOUR);
+    let mut steps = 0;
+    while !markers(&archive.disk).is_empty() {
+        archive.second += 3_600;
+        let monotonic = Duration::from_secs(archive.second);
+        archive.sink.flush(Now { monotonic, utc }).unwrap();
+        steps += 1;
+    }
+    assert!(steps >= Options::default().markers.as_secs(), "{steps} steps");
+}
+
+/// An archive that was killed while markers stand, of a merge or of a removed day.
+#[track_caller]
+fn killed_among_markers(options: Options, day: i64) -> (Archive, BTreeMap<PathBuf, PathBuf>) {
+    let mut archive = Archive::new(options);
+    archive.store(6);
+    archive.reach(28);
+    assert!(archive.pass_until(day, HOUR, |disk| !markers(disk).is_empty()));
+    let markers = markers(&archive.disk);
+    archive.open(archive.disk.clone());
+    (archive, markers)
+}
+
+#[test]
+fn markers_are_no_files_after_a_kill() {
+    for (options, day) in
+        [(Options::default(), 25), (Options { keep_days: Some(3), ..Options::default() }, 27)]
+    {
+        let (mut archive, left) = killed_among_markers(options, day);
+        assert_eq!(markers(&archive.disk), left, "somebody may have listed their names");
+        let (root, known) = (Path::new(DATA).join(NAME), known(&archive.disk));
+        assert!(!known.iter().any(|file| left.contains_key(&root.join(&file.path))));
+        let survey = survey(&archive.disk, Path::new(DATA)).unwrap();
+        let files: u64 = survey.tables.values().map(|holding| holding.files).sum();
+        assert_eq!(files as usize, known.len());
+        // A late row comes to their folder, and the next merge takes it and no marker.
+        archive.store(2);
+        archive.pass(day, HOUR);
+        assert!(markers(&archive.disk).is_empty());
+        if options.keep_days.is_none() {
+            assert!(archive.is_merged("2026-11-23"));
+            assert!(archive.rows() == rows(&archive.fed));
+        } else {
+            assert!(!archive.files().contains_key("2026-11-23"));
+        }
+    }
+}
+
+#[test]
+fn a_marker_that_somebody_removed_is_no_trouble() {
+    let mut archive = Archive::new(Options::default());
+    archive.store(6);
+    assert!(archive.pass_until(25, HOUR, |disk| !markers(disk).is_empty()));
+    let marked = markers(&archive.disk);
+    // Somebody was quicker.
+    let first = marked.keys().next().unwrap();
+    archive.disk.remove(first).unwrap();
+    archive.pass(25, HOUR);
+    assert!(archive.is_merged("2026-11-23"));
+    assert!(archive.rows() == rows(&archive.fed));
+}
+
 /// An archive whose power went between an exchange and the line that ends it.
 fn exchanged() -> Archive {
     for calls in 1.. {
