@@ -36,7 +36,11 @@ pub(crate) fn stored(disk: &Simulated) -> Vec<(&'static Table, RecordBatch)> {
 }
 
 fn known(disk: &Simulated) -> Vec<Stored> {
-    let contents = Contents::read(disk, Path::new(DATA)).unwrap();
+    known_to(disk, Path::new(DATA))
+}
+
+fn known_to(disk: &dyn Disk, data: &Path) -> Vec<Stored> {
+    let contents = Contents::read(disk, data).unwrap();
     contents.unwrap_or_default().files.into_values().collect()
 }
 

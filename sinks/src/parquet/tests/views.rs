@@ -59,6 +59,23 @@ fn files_that_do_not_count_are_named() {
 }
 
 #[test]
+fn a_marker_counts_for_nothing_beside_its_file() {
+    let (home, _) = recorded();
+    let root = home.path().join(NAME);
+    let before = inspect(&root).unwrap();
+    let file = known_to(&System, home.path()).pop().unwrap();
+    let (file, merged) = (root.join(file.path), name::merged(1));
+    fs::rename(&file, file.with_file_name(&merged)).unwrap();
+    fs::write(&file, marker::text(&merged, false)).unwrap();
+    assert_eq!(inspect(&root).unwrap(), before);
+    // Whoever listed it before the other was there has seen no rows of it.
+    fs::remove_file(file.with_file_name(&merged)).unwrap();
+    let after = inspect(&root).unwrap();
+    let [(path, reason)] = &after.unreadable[..] else { panic!("{after}") };
+    assert!(*path == file && reason.contains("list the folder again"), "{after}");
+}
+
+#[test]
 fn a_hole_is_named() {
     let disk = Simulated::new(1);
     let mut sink = sink(&disk);
