@@ -48,21 +48,31 @@ fn fifty_kills_lose_nothing() {
 
 /// What one look at the archive found.
 enum Look {
-    /// So many rows, each of them once.
-    Rows(i64),
+    /// How often each row is there.
+    Rows(Vec<u32>),
     /// A file that was listed was merged before it was opened, or a marker was listed: look again.
     Vanished,
 }
 
 fn count_once(data: &Path) -> Look {
-    let counts = match archived::glob(data).and_then(|paths| archived::count(&paths)) {
-        Ok(counts) => counts,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Look::Vanished,
+    match archived::glob(data).and_then(|paths| archived::count(&paths)) {
+        Ok(counts) => Look::Rows(counts),
+        Err(error) if error.kind() == ErrorKind::NotFound => Look::Vanished,
         Err(error) => panic!("{error}"),
-    };
-    let wrong = counts.iter().position(|count| *count != 1);
-    assert_eq!(wrong, None, "this row is there {} times", counts[wrong.unwrap_or(0)]);
-    Look::Rows(i64::try_from(counts.len()).unwrap())
+    }
+}
+
+/// Every row of the first `before` records once, of each record up to `after` all rows or none:
+/// what was stored during the look may be there, of each folder what was listed there.
+fn is_right(counts: &[u32], before: u64, after: u64) -> bool {
+    let rows = usize::try_from(ROWS).unwrap();
+    let [before, after] = [before, after].map(|records| usize::try_from(records).unwrap() * rows);
+    let whole = |rows: &[u32]| rows.iter().all(|count| *count == rows[0]);
+    (before..=after).contains(&counts.len())
+        && counts.iter().all(|count| *count <= 1)
+        && counts[..before].iter().all(|count| *count == 1)
+        && counts.len() % rows == 0
+        && counts.chunks(rows).all(whole)
 }
 
 /// Looks again and again while records are stored and merged.
@@ -75,12 +85,12 @@ fn watch(who: &str, seed: u64, look: impl Fn(&Path) -> Look) {
         let before = archived::noted(data);
         match look(data) {
             Look::Vanished => vanished += 1,
-            Look::Rows(rows) => {
+            Look::Rows(counts) => {
                 // A record is seen a moment before it is said to be stored.
-                let (least, most) = (before, archived::noted(data) + 1);
-                let records = u64::try_from(rows / ROWS).unwrap();
-                let whole = rows % ROWS == 0 && (least..=most).contains(&records);
-                assert!(whole, "seed {seed}: {who} found {rows} rows of {least} to {most} records");
+                let after = archived::noted(data) + 1;
+                let rows = counts.len();
+                let right = is_right(&counts, before, after);
+                assert!(right, "seed {seed}: {who}: {rows} rows of {before} to {after} records");
                 looks += 1;
             }
         }
