@@ -28,6 +28,10 @@ pub(crate) struct Flags {
     /// away again.
     #[arg(long, conflicts_with_all = ["repair", "roles", "currency"])]
     release: bool,
+    /// Let rows move: those that stand beside a new table are merged into it, and plain tables are
+    /// cut into chunks, in steps; a run that is interrupted is gone on with by the next.
+    #[arg(long, conflicts_with = "release")]
+    allow_rewrite: bool,
     /// Also make the roles tapedeck_reader and tapedeck_writer, for logins that may do no more.
     #[arg(long)]
     roles: bool,
@@ -45,9 +49,14 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let options = flags.options(&config)?;
     let address = config.sinks.postgres.url.as_ref().ok_or_else(|| usage(&NO_ADDRESS))?;
     let trust = trust(&config)?;
-    let plan = with_session(address, &trust.config, async |client| match flags.dry_run {
-        true => migrations::plan(client, &options).await,
-        false => migrations::migrate(client, &options).await,
+    let plan = with_session(address, &trust.config, async |client| {
+        match (flags.dry_run, flags.allow_rewrite) {
+            (true, _) => migrations::plan(client, &options).await,
+            (false, false) => migrations::migrate(client, &options).await,
+            (false, true) => {
+                migrations::rewrite(client, &options, |step| say(&format_args!("{step}"))).await
+            }
+        }
     });
     report(&plan.map_err(|error| failure(&error))?, address, flags.dry_run);
     Ok(())
@@ -74,6 +83,7 @@ impl Flags {
             repair: self.repair,
             roles: self.roles,
             release: self.release,
+            allow_rewrite: self.allow_rewrite,
         })
     }
 }
@@ -82,14 +92,20 @@ fn report(plan: &Plan, address: &Address, dry_run: bool) {
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");
     }
-    let (count, version) = (plan.changes.len(), migrations::VERSION);
+    let (count, version) = (plan.changes.len() + plan.merges.len(), migrations::VERSION);
     match (count, dry_run) {
         (0, _) => say(&format_args!("{address} is at version {version}: nothing to do")),
         (_, true) => say(&format_args!("{address} would be changed ({count} changes):")),
         (_, false) => say(&format_args!("{address} has been changed ({count} changes):")),
     }
-    for change in &plan.changes {
-        say(&format_args!("  {change}"));
+    // How long it has taken, one has seen.
+    let changes = plan.changes.iter().map(|change| (&change.what, change.estimate()));
+    let merges = plan.merges.iter().map(|merge| (&merge.what, merge.estimate()));
+    for (what, estimate) in changes.chain(merges) {
+        match dry_run {
+            true => say(&format_args!("  {what} ({estimate})")),
+            false => say(&format_args!("  {what}")),
+        }
     }
 }
 

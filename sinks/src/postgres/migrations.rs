@@ -2,7 +2,8 @@
 //!
 //! The facts are read (`catalog`), a plan is made from them (`plan`), and carried out in one
 //! transaction under an advisory lock. Afterwards a plan made anew must be empty: so a change that
-//! did not do what it said is found before it is committed.
+//! did not do what it said is found before it is committed. Only old rows that are merged into a
+//! new table (`merge`) move in many transactions.
 //!
 //! This is ours because no library we know holds a lock while it migrates, knows files that are
 //! run once a currency, or can tell an older program whether it may use a newer database.
@@ -10,8 +11,11 @@
 mod adoption;
 mod beside;
 mod catalog;
+mod cost;
 mod currency;
 mod lock;
+mod merge;
+mod moving;
 mod plan;
 mod release;
 mod steps;
@@ -26,7 +30,7 @@ use self::catalog::Catalog;
 use self::lock::Lock;
 use super::error::{DatabaseError, DatabaseErrorKind};
 pub use currency::Currency;
-pub use plan::{Change, Plan};
+pub use plan::{Change, Merge, Plan};
 pub use steps::{READABLE_FROM, VERSION};
 
 /// What is wished beyond the shape itself.
@@ -44,6 +48,9 @@ pub struct Options {
     pub roles: bool,
     /// Give the predecessor back what its statements need, and do nothing else.
     pub release: bool,
+    /// Let rows move: what has stood beside a new table since it was taken over is merged into
+    /// it, and plain tables are cut into chunks.
+    pub allow_rewrite: bool,
 }
 
 /// A role that may read everything.
@@ -75,6 +82,26 @@ pub async fn migrate(client: &mut Client, options: &Options) -> Result<Plan, Dat
     done
 }
 
+/// Does it, and then merges what may be merged, in steps that are each whole or not at all. `said`
+/// is told of each.
+///
+/// # Errors
+/// What was merged until then stays so; run again, it goes on from there.
+pub async fn rewrite(
+    client: &mut Client,
+    options: &Options,
+    mut said: impl FnMut(&str),
+) -> Result<Plan, DatabaseError> {
+    let mut done = migrate(client, options).await?;
+    for merge in &done.merges {
+        merge::carry_out(client, &merge.name, &mut said).await?;
+    }
+    let after = migrate(client, options).await?;
+    done.changes.extend(after.changes);
+    done.warnings = after.warnings;
+    Ok(done)
+}
+
 /// Makes the tables of a currency whose options are seen for the first time.
 ///
 /// # Errors
@@ -96,6 +123,7 @@ async fn carry_out(client: &mut Client, options: &Options) -> Result<Plan, Datab
         prepare(&transaction, &catalog).await?;
         let next = decide(&catalog, &options)?;
         done.warnings = next.warnings;
+        done.merges = next.merges;
         if next.changes.is_empty() {
             let committed = transaction.commit().await;
             committed.map_err(|error| DatabaseError::of(doing("committing"), error))?;
@@ -126,8 +154,12 @@ async fn prepare(client: &impl GenericClient, catalog: &Catalog) -> Result<(), D
     {
         path = format!("public, {}", timescale.schema);
     }
-    let settings =
-        format!("SET LOCAL search_path TO {path}; SET LOCAL lock_timeout TO '{BUSY_MAX}'");
+    // TimescaleDB takes few compressed rows from one statement unless it is told otherwise.
+    let settings = format!(
+        "SET LOCAL search_path TO {path}; SET LOCAL lock_timeout TO '{BUSY_MAX}'; \
+         SELECT set_config(name, '0', true) FROM pg_settings \
+         WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'"
+    );
     let set = client.batch_execute(&settings).await;
     set.map_err(|error| DatabaseError::of("preparing the database".into(), error))
 }

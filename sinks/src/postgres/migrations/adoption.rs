@@ -31,7 +31,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
         };
         plan.push(format!("let {name} hold several rows of one ({columns})"), sql);
     }
-    release::undo(catalog, name, plan);
+    release::undo(catalog, name, name, plan);
     if !narrow.is_empty() {
         let names: Vec<_> = narrow.iter().map(|(column, _)| column.name.as_str()).collect();
         let alter =
@@ -42,7 +42,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
             format!("ALTER TABLE {name} {alter}"),
         );
     }
-    make_again(views, name, plan);
+    make_again(views, name, relation.bytes, plan);
     let strict: Vec<_> = strict(table, relation).map(|column| column.name.as_str()).collect();
     plan.let_be_missing(name, &strict);
 }
@@ -51,7 +51,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
 /// type in a table that is compressed, or that it keeps an aggregate of.
 pub(super) fn is_held(table: &Table, relation: &Relation) -> bool {
     let held = |hypertable: &Hypertable| hypertable.compressed || relation.aggregated;
-    matches!(table.partition, Partition::CurrencyAndDate(_))
+    matches!(table.partition, Partition::CurrencyAndDate(_) | Partition::Date)
         && relation.kind == RelationKind::Table
         && relation.hypertable.as_ref().is_some_and(held)
         && narrow(table, relation).next().is_some()
@@ -101,10 +101,11 @@ fn refusal(relation: &Relation, name: &str, narrow: bool) -> Option<String> {
     if relation.kind != RelationKind::Table {
         return Some(format!("{name} is not a table: rename it, so that it can be made"));
     }
+    // Two tables can only be one where rows are never changed.
     if relation.hypertable.as_ref().is_some_and(|hypertable| hypertable.compressed) && narrow {
         return Some(format!(
-            "{name} is compressed, and TimescaleDB does not widen its columns then: it cannot be \
-             taken over in place (nothing was changed)"
+            "{name} is compressed, and TimescaleDB does not widen its columns then: decompress it, \
+             so that it can be taken over in place (nothing was changed)"
         ));
     }
     None

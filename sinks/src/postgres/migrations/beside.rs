@@ -1,13 +1,15 @@
-//! A table of the predecessor's that TimescaleDB does not let change: it keeps its rows under
-//! another name, a new table beside it takes the rows from now on, and its name becomes a view of
-//! both.
+//! A table of the predecessor's that cannot become what ours is where it stands: it keeps its rows
+//! under another name, a new table beside it takes the rows from now on, and its name becomes a
+//! view of both.
 
 use schema::Table;
 
-use super::adoption::wide;
+use super::adoption::{self, wide};
 use super::catalog::{Catalog, Column, Relation, RelationKind};
 use super::plan::{Plan, stored};
+use super::storage::time_index;
 use super::views::{make_again, set_aside};
+use super::{Options, release};
 use crate::postgres::target::{new_rows, quoted};
 
 /// Where the old rows of a table are.
@@ -31,8 +33,35 @@ pub(super) fn is_beside(catalog: &Catalog, name: &str) -> bool {
         && is(&old_rows(name), RelationKind::Table)
 }
 
+/// Why a table's rows go on beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// TimescaleDB changes no type in it.
+    Held,
+    /// It has been beside a new table before, and was the predecessor's since.
+    Returned,
+    /// It is plain and has rows, which are to be cut into chunks.
+    Plain,
+}
+
+/// Whether, and why, the table is to have a new one beside it.
+pub(super) fn reason(
+    catalog: &Catalog,
+    options: &Options,
+    table: &Table,
+    name: &str,
+) -> Option<Reason> {
+    let is_table = |it: &Relation| it.kind == RelationKind::Table;
+    let relation = catalog.relations.get(name).filter(|it| is_table(it))?;
+    match catalog.relations.get(&new_rows(name)).is_some_and(is_table) {
+        true => Some(Reason::Returned),
+        false if adoption::is_held(table, relation) => Some(Reason::Held),
+        false => (options.allow_rewrite && relation.heaped).then_some(Reason::Plain),
+    }
+}
+
 /// Renames the table and makes what stands in its place. The rows stay where they are.
-pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan) {
+pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, why: Reason, plan: &mut Plan) {
     let (old, new) = (old_rows(name), new_rows(name));
     let relation = &catalog.relations[name];
     if catalog.relations.contains_key(&old) {
@@ -43,11 +72,13 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
         return;
     }
     set_aside(&relation.views, name, plan);
+    let why = match why {
+        Reason::Held => "since TimescaleDB does not widen the columns of a compressed table",
+        Reason::Returned => "beside the rows that are not the predecessor's",
+        Reason::Plain => "so that its rows can move into one that is cut into chunks",
+    };
     plan.push(
-        format!(
-            "rename {name} to {old} in an instant, whole, since TimescaleDB does not widen the \
-             columns of a compressed table"
-        ),
+        format!("rename {name} to {old}, whole, {why}"),
         format!("ALTER TABLE {name} RENAME TO {old}"),
     );
     let (mut columns, there) = match catalog.relations.get(&new) {
@@ -59,12 +90,14 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
         plan.push(
             format!("make {new} for the rows from now on"),
             format!(
-                "CREATE TABLE {new} ({});\n{}",
+                "CREATE TABLE {new} ({});\n{}{}",
                 spelled.join(", "),
-                relation.access.replace(PLACE, &new)
+                relation.access.replace(PLACE, &new),
+                triggers(relation, &new)
             ),
         );
     }
+    release::undo(catalog, name, &new, plan);
     columns.retain(|column| !relation.has_column(&column.name));
     let order = relation.columns.iter().map(Shown::of).chain(columns).collect::<Vec<_>>();
     let new_columns = there.then(|| catalog.relations[&new].columns.as_slice());
@@ -73,7 +106,12 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
         format!("let {name} be a view that shows the rows of {old} and of {new}"),
         format!("{view};\n{}", relation.access.replace(PLACE, name)),
     );
-    make_again(&relation.views, name, plan);
+    make_again(&relation.views, name, relation.bytes, plan);
+}
+
+/// What makes our triggers on another table.
+pub(super) fn triggers(relation: &Relation, on: &str) -> String {
+    relation.triggers.iter().map(|it| format!(";\n{}", it.make.replace(PLACE, on))).collect()
 }
 
 /// Lets the view show columns that were appended to the new table.
@@ -105,7 +143,35 @@ pub(super) fn undo(catalog: &Catalog, name: &str, plan: &mut Plan) {
         format!("let {name} be the predecessor's table again; the rows since stay in {new}"),
         format!("DROP VIEW {name};\nALTER TABLE {old} RENAME TO {name}"),
     );
-    make_again(views, name, plan);
+    make_again(views, name, catalog.relations[&old].bytes, plan);
+}
+
+/// The predecessor gets an empty table; the rows stay in the new one. For tables that can have no
+/// key of the predecessor's.
+pub(super) fn hand_over(
+    catalog: &Catalog,
+    name: &str,
+    (key, strict): (&str, &[&str]),
+    plan: &mut Plan,
+) {
+    let (relation, new) = (&catalog.relations[name], new_rows(name));
+    let (index, new_index) = (time_index(name), time_index(&new));
+    set_aside(&relation.views, name, plan);
+    plan.push(
+        format!(
+            "rename {name} to {new}, whole, since TimescaleDB makes no key over ({key}) in it, and \
+             let {name} be an empty table that has one"
+        ),
+        format!(
+            "ALTER TABLE {name} RENAME TO {new};\n\
+             ALTER INDEX IF EXISTS {index} RENAME TO {new_index};\n\
+             CREATE TABLE {name} (LIKE {new} INCLUDING DEFAULTS);\n\
+             ALTER TABLE {name} ADD PRIMARY KEY ({key});\n{}",
+            relation.access.replace(PLACE, name)
+        ),
+    );
+    plan.let_be_missing(name, strict);
+    make_again(&relation.views, name, 0, plan);
 }
 
 /// A column of the view.
@@ -113,17 +179,20 @@ struct Shown {
     name: String,
     spelled: String,
     not_null: bool,
+    default: Option<String>,
 }
 
 impl Shown {
     fn of(column: &Column) -> Self {
         let (name, spelled) = (column.name.clone(), wide(&column.spelled).to_owned());
-        Self { name, spelled, not_null: column.not_null }
+        Self { name, spelled, not_null: column.not_null, default: column.default.clone() }
     }
 
     fn definition(&self) -> String {
         let null = if self.not_null { " NOT NULL" } else { "" };
-        format!("{} {}{null}", quoted(&self.name), self.spelled)
+        let default = self.default.as_ref().map(|it| format!(" DEFAULT {it}"));
+        let default = default.unwrap_or_default();
+        format!("{} {}{null}{default}", quoted(&self.name), self.spelled)
     }
 }
 
@@ -139,6 +208,7 @@ fn fresh(table: &Table, old: &Relation) -> Vec<Shown> {
         name: declared.name.to_owned(),
         spelled: declared.kind.sql().to_owned(),
         not_null: !declared.nullable,
+        default: None,
     });
     of_old.chain(missing).collect()
 }
@@ -166,5 +236,5 @@ fn show(order: &[Shown], name: &str, old: &[Column], new: Option<&[Column]>) -> 
     )
 }
 
-/// What stands for the relation's name in [`Relation::access`].
+/// What stands for the relation's name in [`Relation::access`] and in its triggers.
 pub(super) const PLACE: &str = "@relation@";

@@ -56,6 +56,12 @@ pub(super) struct Relation {
     pub(super) views: Vec<View>,
     /// Whether TimescaleDB keeps an aggregate of it.
     pub(super) aggregated: bool,
+    /// What its rows take on the disk, as they would without compression.
+    pub(super) bytes: u64,
+    /// Triggers of ours on it, in SQL that makes them; its name is left open (`PLACE`).
+    pub(super) triggers: Vec<Trigger>,
+    /// Sequences that go when it goes, and the columns they count for.
+    pub(super) sequences: Vec<(String, String)>,
 }
 
 /// What a relation is.
@@ -76,6 +82,16 @@ pub(super) struct Column {
     pub(super) not_null: bool,
     /// Whether a row that does not name it gets a value.
     pub(super) filled: bool,
+    /// Its default in SQL, unless it counts by itself.
+    pub(super) default: Option<String>,
+}
+
+/// A trigger of ours.
+#[derive(Debug)]
+pub(super) struct Trigger {
+    pub(super) name: String,
+    /// How it is made.
+    pub(super) make: String,
 }
 
 /// A unique index.
@@ -91,6 +107,9 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Hypertable {
     pub(super) compressed: bool,
+    pub(super) chunks: u64,
+    /// What the largest chunk takes without compression.
+    pub(super) chunk_bytes_max: u64,
 }
 
 /// A migration that was applied.
@@ -138,19 +157,35 @@ impl Catalog {
                 "v" => RelationKind::View,
                 _ => RelationKind::Other,
             };
-            catalog.relations.insert(row.get(0), Relation::new(kind, row.get(2)));
+            let mut relation = Relation::new(kind, row.get(2));
+            relation.bytes = bytes(&row, 3);
+            catalog.relations.insert(row.get(0), relation);
         }
         for row in ask(client, COLUMNS).await? {
             if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
-                let (name, spelled, not_null, filled) =
-                    (row.get(1), row.get(2), row.get(3), row.get(4));
-                relation.columns.push(Column { name, spelled, not_null, filled });
+                relation.columns.push(Column {
+                    name: row.get(1),
+                    spelled: row.get(2),
+                    not_null: row.get(3),
+                    filled: row.get(4),
+                    default: row.get(5),
+                });
             }
         }
         for row in ask(client, KEYS).await? {
             if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
                 let (name, constraint, columns) = (row.get(1), row.get(2), row.get(3));
                 relation.keys.push(Key { name, constraint, columns });
+            }
+        }
+        for row in ask(client, &TRIGGERS.replace("PLACE", beside::PLACE)).await? {
+            if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
+                relation.triggers.push(Trigger { name: row.get(1), make: row.get(2) });
+            }
+        }
+        for row in ask(client, SEQUENCES).await? {
+            if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
+                relation.sequences.push((row.get(1), row.get(2)));
             }
         }
         catalog.indexes = ask(client, INDEXES).await?.iter().map(|row| row.get(0)).collect();
@@ -169,9 +204,11 @@ impl Catalog {
     async fn read_timescale(&mut self, client: &impl GenericClient) -> Result<(), DatabaseError> {
         for row in ask(client, HYPERTABLES).await? {
             if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0)) {
-                relation.hypertable = Some(Hypertable { compressed: row.get(1) });
+                let (compressed, chunks, chunk_bytes_max) = (row.get(1), 0, 0);
+                relation.hypertable = Some(Hypertable { compressed, chunks, chunk_bytes_max });
             }
         }
+        self.read_chunks(client).await?;
         for row in ask(client, POLICIES).await? {
             let (table, procedure, seconds) = (row.get(0), row.get(1), row.get(2));
             self.policies.push(Policy { table, procedure, seconds });
@@ -181,6 +218,25 @@ impl Catalog {
             if plain && storage::is_cut(name) {
                 let rows = format!("SELECT FROM {name} LIMIT 1");
                 relation.heaped = !ask(client, &rows).await?.is_empty();
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_chunks(&mut self, client: &impl GenericClient) -> Result<(), DatabaseError> {
+        let before = match &self.timescale {
+            Some(timescale) if timescale.community => {
+                BEFORE_COMPRESSION.replace("SCHEMA", &timescale.schema)
+            }
+            Some(_) | None => NEVER_COMPRESSED.to_owned(),
+        };
+        for row in ask(client, &CHUNKS.replace("BEFORE", &before)).await? {
+            if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0))
+                && let Some(hypertable) = &mut relation.hypertable
+            {
+                hypertable.chunks = bytes(&row, 1);
+                hypertable.chunk_bytes_max = bytes(&row, 3);
+                relation.bytes = bytes(&row, 2);
             }
         }
         Ok(())
@@ -239,12 +295,20 @@ impl Relation {
             access,
             views: Vec::new(),
             aggregated: false,
+            bytes: 0,
+            triggers: Vec::new(),
+            sequences: Vec::new(),
         }
     }
 
     pub(super) fn has_column(&self, name: &str) -> bool {
         self.columns.iter().any(|column| column.name == name)
     }
+}
+
+/// A size or a count, which the server has signed.
+fn bytes(row: &Row, column: usize) -> u64 {
+    row.get::<_, i64>(column).try_into().unwrap_or(0)
 }
 
 async fn ask(client: &impl GenericClient, question: &str) -> Result<Vec<Row>, DatabaseError> {
@@ -259,12 +323,14 @@ const RELATIONS: &str = "SELECT relname::text, relkind::text, concat_ws(E';\n', 
     format('ALTER TABLE PLACE OWNER TO %I', pg_get_userbyid(relowner)), \
     (SELECT string_agg(format('GRANT %s ON PLACE TO %s%s', privilege_type, \
         CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
-        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END), E';\n') FROM aclexplode(relacl)))\
+        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END), E';\n') FROM aclexplode(relacl))), \
+    CASE relkind WHEN 'r' THEN coalesce(pg_table_size(oid), 0) ELSE 0 END \
     FROM pg_class WHERE relnamespace = 'public'::regnamespace \
     AND relkind IN ('r', 'p', 'v', 'm', 'f')";
 const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, \
-    format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '' \
-    FROM pg_attribute a \
+    format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef OR a.attidentity <> '', \
+    CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, d.adrelid) END FROM pg_attribute a \
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
     JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'public'::regnamespace \
     AND c.relkind IN ('r', 'v') AND a.attnum > 0 AND NOT a.attisdropped \
     ORDER BY c.relname, a.attnum";
@@ -275,10 +341,33 @@ const KEYS: &str = "SELECT t.relname::text, i.relname::text, k.oid IS NOT NULL, 
     LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.conrelid = t.oid \
     AND k.contype IN ('p', 'u') \
     WHERE t.relnamespace = 'public'::regnamespace AND x.indisunique";
+const TRIGGERS: &str = "SELECT c.relname::text, t.tgname::text, \
+    replace(pg_get_triggerdef(t.oid), format(' ON public.%I ', c.relname), ' ON PLACE ') \
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
+    WHERE c.relnamespace = 'public'::regnamespace AND t.tgname ~ '^tapedeck_'";
+const SEQUENCES: &str = "SELECT c.relname::text, s.oid::regclass::text, a.attname::text \
+    FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' \
+    JOIN pg_class c ON c.oid = d.refobjid \
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid \
+    WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'a' \
+    AND c.relnamespace = 'public'::regnamespace";
 const INDEXES: &str = "SELECT relname::text FROM pg_class \
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'i'";
 const HYPERTABLES: &str = "SELECT hypertable_name::text, compression_enabled \
     FROM timescaledb_information.hypertables WHERE hypertable_schema = 'public'";
+const CHUNKS: &str = "SELECT hypertable_name::text, count(*), sum(bytes)::bigint, max(bytes)::bigint \
+    FROM (SELECT c.hypertable_name, coalesce(pg_table_size(to_regclass(\
+            format('%I.%I', c.chunk_schema, c.chunk_name))), 0) + coalesce(b.bytes, 0) AS bytes \
+        FROM timescaledb_information.chunks c LEFT JOIN (BEFORE) AS b \
+            ON b.chunk_schema = c.chunk_schema AND b.chunk_name = c.chunk_name \
+        WHERE c.hypertable_schema = 'public') AS one GROUP BY 1";
+const BEFORE_COMPRESSION: &str = "SELECT s.chunk_schema, s.chunk_name, \
+    s.before_compression_table_bytes + s.before_compression_toast_bytes AS bytes \
+    FROM timescaledb_information.hypertables h, LATERAL SCHEMA.chunk_compression_stats(\
+        format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass) s \
+    WHERE h.hypertable_schema = 'public' AND h.compression_enabled";
+const NEVER_COMPRESSED: &str =
+    "SELECT NULL::name AS chunk_schema, NULL::name AS chunk_name, NULL::bigint AS bytes";
 const POLICIES: &str = "SELECT hypertable_name::text, proc_name::text, \
     extract(epoch FROM coalesce(config ->> 'compress_after', config ->> 'drop_after')::interval)\
     ::bigint FROM timescaledb_information.jobs WHERE hypertable_schema = 'public' \

@@ -5,8 +5,9 @@ use std::fmt;
 use schema::{SqlName, Table, tables};
 
 use super::catalog::{Catalog, RelationKind};
+use super::cost::Cost;
 use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
-use super::{Currency, Options, READER, WRITER, adoption, beside, release, storage};
+use super::{Currency, Options, READER, WRITER, adoption, beside, merge, release, storage};
 use crate::postgres::target::{new_rows, quoted};
 
 /// What is to be done, in this order.
@@ -14,6 +15,8 @@ use crate::postgres::target::{new_rows, quoted};
 pub struct Plan {
     /// The changes.
     pub changes: Vec<Change>,
+    /// What is merged behind them, when that is allowed.
+    pub merges: Vec<Merge>,
     /// What an operator should know.
     pub warnings: Vec<String>,
     /// Why none of it can be done.
@@ -27,6 +30,33 @@ pub struct Change {
     pub what: String,
     /// How it is done.
     pub(super) sql: String,
+    pub(super) cost: Cost,
+}
+
+/// Old rows that are merged into the table beside them, in steps of their own.
+#[derive(Debug)]
+pub struct Merge {
+    /// The name that both have.
+    pub(super) name: String,
+    /// What it is, for people.
+    pub what: String,
+    pub(super) cost: Cost,
+}
+
+impl Change {
+    /// About how long it takes.
+    #[must_use]
+    pub fn estimate(&self) -> String {
+        self.cost.to_string()
+    }
+}
+
+impl Merge {
+    /// About how long it takes.
+    #[must_use]
+    pub fn estimate(&self) -> String {
+        self.cost.to_string()
+    }
 }
 
 impl fmt::Display for Change {
@@ -60,13 +90,10 @@ impl Plan {
             return plan;
         }
         // Before our triggers hold on to columns.
-        let is_held = |table, name: &str| {
-            catalog.relations.get(name).is_some_and(|it| adoption::is_held(table, it))
-        };
         for (table, name) in declared(&currencies) {
-            match is_held(table, &name) {
-                true => beside::plan(catalog, table, &name, &mut plan),
-                false => {
+            match beside::reason(catalog, options, table, &name) {
+                Some(why) => beside::plan(catalog, table, &name, why, &mut plan),
+                None => {
                     let taker = beside::taker(catalog, &name);
                     adoption::plan(catalog, table, &taker, &mut plan);
                 }
@@ -75,19 +102,32 @@ impl Plan {
         plan.steps(catalog, options, &currencies);
         for (table, name) in declared(&currencies) {
             // A table that is made just now is looked at in the next round.
-            if !is_held(table, &name) {
+            if beside::reason(catalog, options, table, &name).is_none() {
                 plan.columns(catalog, table, &beside::taker(catalog, &name));
                 storage::plan(catalog, options, table, &name, &mut plan);
                 beside::follow(catalog, &name, &mut plan);
+            }
+            if options.allow_rewrite {
+                merge::plan(catalog, options, table, &name, &mut plan);
             }
         }
         plan.roles(catalog, options, &currencies);
         plan
     }
 
-    /// A change.
+    /// A change of the catalog alone.
     pub(super) fn push(&mut self, what: impl Into<String>, sql: impl Into<String>) {
-        self.changes.push(Change { what: what.into(), sql: sql.into() });
+        self.push_costly(what, sql, Cost::Instant);
+    }
+
+    /// A change.
+    pub(super) fn push_costly(
+        &mut self,
+        what: impl Into<String>,
+        sql: impl Into<String>,
+        cost: Cost,
+    ) {
+        self.changes.push(Change { what: what.into(), sql: sql.into(), cost });
     }
 
     /// Lets columns of a table be null.
@@ -153,7 +193,17 @@ impl Plan {
             Some(currency) => format!("apply {version:04} {name} for {currency}"),
             None => format!("apply {version:04} {name}"),
         };
-        self.push(what, format!("{}\n{row}", step.sql(currency)));
+        let mut sql = step.sql(currency).into_owned();
+        for (table, name) in declared(currency.map_or(&[], std::slice::from_ref)) {
+            // A trigger stands on the table that takes the rows.
+            if beside::is_beside(catalog, &name)
+                || beside::reason(catalog, options, table, &name).is_some()
+            {
+                let on = format!(" ON {name}\n");
+                sql = sql.replace(&on, &format!(" ON {}\n", new_rows(&name)));
+            }
+        }
+        self.push(what, format!("{sql}\n{row}"));
     }
 
     /// Columns that are declared and not there are appended; old rows have none of them.

@@ -6,6 +6,7 @@ use schema::Table;
 
 use super::beside;
 use super::catalog::{Catalog, Relation, RelationKind};
+use super::cost::Cost;
 use super::plan::Plan;
 use crate::postgres::target::quoted;
 
@@ -20,36 +21,33 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
     if relation.kind != RelationKind::Table {
         return;
     }
-    plan.let_be_missing(name, &strict(relation).collect::<Vec<_>>());
-    if key.is_empty() {
-        return;
-    }
     let is_key = |columns: &[String]| {
         columns.len() == key.len() && columns.iter().all(|column| key.contains(&column.as_str()))
     };
-    if relation.keys.iter().any(|key| is_key(&key.columns)) {
+    if key.is_empty() || relation.keys.iter().any(|key| is_key(&key.columns)) {
+        plan.let_be_missing(name, &strict(relation).collect::<Vec<_>>());
         return;
     }
     let columns = key.join(", ");
     if relation.hypertable.is_some() && !key.contains(&table.time) {
-        plan.warn(&format!(
-            "{name} is cut into chunks by {}, and TimescaleDB makes no key over ({columns}) in it \
-             then: the predecessor cannot write it",
-            table.time
-        ));
+        let strict: Vec<&str> = strict(relation).collect();
+        beside::hand_over(catalog, name, (&columns, &strict), plan);
         return;
     }
-    plan.push(
+    plan.let_be_missing(name, &strict(relation).collect::<Vec<_>>());
+    plan.push_costly(
         format!(
             "move the rows of {name} that would be second ones of their ({columns}) to {}: every \
              row is read",
             aside(name)
         ),
         set_aside(relation, name, key),
+        Cost::Read(relation.bytes),
     );
-    plan.push(
+    plan.push_costly(
         format!("let {name} have one row of each ({columns}), as the predecessor needs it"),
         format!("ALTER TABLE {name} ADD PRIMARY KEY ({columns})"),
+        Cost::Read(relation.bytes),
     );
 }
 
@@ -78,15 +76,16 @@ fn set_aside(relation: &Relation, name: &str, key: &[&str]) -> String {
     )
 }
 
-/// Rows that were moved aside come back.
-pub(super) fn undo(catalog: &Catalog, name: &str, plan: &mut Plan) {
+/// Rows that were moved aside come back, into this table.
+pub(super) fn undo(catalog: &Catalog, name: &str, taker: &str, plan: &mut Plan) {
     let side = aside(name);
     let Some(moved) = catalog.relations.get(&side) else { return };
     let columns: Vec<_> = moved.columns.iter().map(|column| quoted(&column.name)).collect();
     let columns = columns.join(", ");
-    plan.push(
-        format!("move the rows of {side} back to {name}"),
-        format!("INSERT INTO {name} ({columns}) SELECT {columns} FROM {side};\nDROP TABLE {side}"),
+    plan.push_costly(
+        format!("move the rows of {side} back to {taker}"),
+        format!("INSERT INTO {taker} ({columns}) SELECT {columns} FROM {side};\nDROP TABLE {side}"),
+        Cost::Move(moved.bytes),
     );
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use schema::{Partition, SqlName, Table, tables};
 
 use super::catalog::{Catalog, Policy};
+use super::cost::Cost;
 use super::plan::Plan;
 use super::{Options, beside};
 use crate::postgres::target::new_rows;
@@ -63,18 +64,22 @@ pub(super) fn plan(
     }
     let name = &beside::taker(catalog, name);
     let relation = catalog.relations.get(name);
-    let index = format!("{name}_time_brin");
+    let index = time_index(name);
     if !catalog.indexes.contains(&index) {
-        plan.push(
+        plan.push_costly(
             format!("index {name} by time (BRIN)"),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {name} USING brin ({})", table.time),
+            Cost::of(relation),
         );
     }
     if catalog.timescale.is_none() {
         return;
     }
     if relation.is_some_and(|relation| relation.heaped) {
-        plan.warn(&format!("{name} has rows and stays a plain table, without chunks"));
+        plan.warn(&format!(
+            "{name} has rows and stays a plain table, without chunks (tapedeck migrate \
+             --allow-rewrite cuts it)"
+        ));
         return;
     }
     let hypertable = relation.and_then(|relation| relation.hypertable.as_ref());
@@ -117,6 +122,11 @@ pub(super) fn plan(
             ));
         }
     }
+}
+
+/// The index on a table's time.
+pub(super) fn time_index(name: &str) -> String {
+    format!("{name}_time_brin")
 }
 
 /// How long the rows before are kept: as long are those from now on.

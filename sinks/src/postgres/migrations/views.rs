@@ -4,6 +4,7 @@
 use tokio_postgres::{GenericClient, Row};
 
 use super::catalog::Catalog;
+use super::cost::Cost;
 use super::plan::Plan;
 use crate::postgres::error::DatabaseError;
 
@@ -26,11 +27,16 @@ pub(super) fn set_aside(views: &[View], name: &str, plan: &mut Plan) {
     }
 }
 
-/// Makes them again.
-pub(super) fn make_again(views: &[View], name: &str, plan: &mut Plan) {
+/// Makes them again. A materialised one is filled anew from rows of so many bytes.
+pub(super) fn make_again(views: &[View], name: &str, bytes: u64, plan: &mut Plan) {
     if !views.is_empty() {
         let makes: Vec<_> = views.iter().map(|view| view.make.as_str()).collect();
-        plan.push(format!("make the views of {name} again: {}", names(views)), makes.join(";\n"));
+        let filled = views.iter().any(|view| view.make.starts_with("CREATE MATERIALIZED"));
+        plan.push_costly(
+            format!("make the views of {name} again: {}", names(views)),
+            makes.join(";\n"),
+            if filled { Cost::Read(bytes) } else { Cost::Instant },
+        );
     }
 }
 
