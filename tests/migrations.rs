@@ -2,10 +2,13 @@
 
 mod adoption;
 mod beside;
+mod chunks;
 pub(crate) mod declarations;
 mod interruptions;
 pub(crate) mod queries;
 mod release;
+mod rewrite;
+mod variants;
 mod views;
 
 use std::process::Command;

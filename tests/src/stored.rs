@@ -10,7 +10,8 @@ use super::Cluster;
 /// microseconds, `None` where it is missing.
 pub type Rows = BTreeMap<(&'static str, i64), Vec<Vec<Option<String>>>>;
 
-/// All that a database holds of the recorded tables, under the declarations' names.
+/// All that tapedeck has stored of the recorded tables in a database, under the declarations'
+/// names. Rows of the predecessor's have no sequence.
 ///
 /// # Panics
 /// When the database cannot be read.
@@ -22,7 +23,10 @@ pub fn stored(cluster: &Cluster, database: &str) -> Rows {
             SqlName::One(name) => name.to_owned(),
             SqlName::PerCurrency(name) => format!("%\\_{name}"),
         };
-        let names = format!("SELECT tablename FROM pg_tables WHERE tablename LIKE '{pattern}'");
+        let names = format!(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+             AND relkind IN ('r', 'v') AND relname LIKE '{pattern}'"
+        );
         for name in cluster.psql(database, &names).lines() {
             add(&mut rows, table, &cluster.psql(database, &select(table, name)));
         }
@@ -36,7 +40,8 @@ fn select(table: &Table, name: &str) -> String {
         _ => format!("{}::text", column.name),
     };
     let cells: Vec<String> = table.columns.iter().map(cell).collect();
-    format!("SELECT json_build_array({}) FROM {name}", cells.join(", "))
+    let cells = cells.join(", ");
+    format!("SELECT json_build_array({cells}) FROM {name} WHERE sequence IS NOT NULL")
 }
 
 fn add(rows: &mut Rows, table: &'static Table, printed: &str) {

@@ -58,13 +58,25 @@ pub const READER: &str = "tapedeck_reader";
 /// A role that may do what a sink does.
 pub const WRITER: &str = "tapedeck_writer";
 
-/// What would be done. Nothing is changed.
+/// What would be done, and about how long it would take. Nothing is changed.
 ///
 /// # Errors
 /// When the database cannot be read, or is not for this program.
 pub async fn plan(client: &mut Client, options: &Options) -> Result<Plan, DatabaseError> {
-    let catalog = Catalog::read(client).await?;
-    decide(&catalog, options)
+    let failed = |error| DatabaseError::of("looking at the database".into(), error);
+    let transaction = client.transaction().await.map_err(failed)?;
+    let mut catalog = Catalog::read(&transaction).await?;
+    let patience = format!("SET LOCAL lock_timeout TO '{LOOK_MAX}'");
+    transaction.batch_execute(&patience).await.map_err(failed)?;
+    let measured = catalog.measure(&transaction).await;
+    let mut plan = decide(&catalog, options)?;
+    match measured {
+        Err(error) if error.kind == DatabaseErrorKind::Busy => {
+            plan.warn("somebody holds a table: how long all this takes is not known");
+        }
+        measured => measured?,
+    }
+    Ok(plan)
 }
 
 /// Does it, and says what was done. On a database that has all of it, it only reads.
@@ -72,7 +84,7 @@ pub async fn plan(client: &mut Client, options: &Options) -> Result<Plan, Databa
 /// # Errors
 /// Nothing has changed then.
 pub async fn migrate(client: &mut Client, options: &Options) -> Result<Plan, DatabaseError> {
-    let first = plan(client, options).await?;
+    let first = decide(&Catalog::read(client).await?, options)?;
     if first.changes.is_empty() {
         return Ok(first);
     }
@@ -213,5 +225,6 @@ fn plan_of(catalog: &Catalog, options: &Options) -> Plan {
 
 const SERVER_MIN: i32 = 150_000;
 const BUSY_MAX: &str = "30s";
+const LOOK_MAX: &str = "2s";
 /// The first round does it, the second finds nothing to do, or what the first has made possible.
 const ROUNDS_MAX: usize = 4;

@@ -56,8 +56,10 @@ pub(super) struct Relation {
     pub(super) views: Vec<View>,
     /// Whether TimescaleDB keeps an aggregate of it.
     pub(super) aggregated: bool,
-    /// What its rows take on the disk, as they would without compression.
+    /// What its rows take on the disk, as they would without compression. Only a dry run asks.
     pub(super) bytes: u64,
+    /// Its chunks. Only a dry run asks.
+    pub(super) chunks: Option<Chunks>,
     /// Triggers of ours on it, in SQL that makes them; its name is left open (`PLACE`).
     pub(super) triggers: Vec<Trigger>,
     /// Sequences that go when it goes, and the columns they count for.
@@ -107,9 +109,14 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Hypertable {
     pub(super) compressed: bool,
-    pub(super) chunks: u64,
-    /// What the largest chunk takes without compression.
-    pub(super) chunk_bytes_max: u64,
+}
+
+/// The chunks of a hypertable that has some.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    pub(super) count: u64,
+    /// What the largest takes without compression.
+    pub(super) bytes_max: u64,
 }
 
 /// A migration that was applied.
@@ -157,9 +164,7 @@ impl Catalog {
                 "v" => RelationKind::View,
                 _ => RelationKind::Other,
             };
-            let mut relation = Relation::new(kind, row.get(2));
-            relation.bytes = bytes(&row, 3);
-            catalog.relations.insert(row.get(0), relation);
+            catalog.relations.insert(row.get(0), Relation::new(kind, row.get(2)));
         }
         for row in ask(client, COLUMNS).await? {
             if let Some(relation) = catalog.relations.get_mut(row.get::<_, &str>(0)) {
@@ -204,11 +209,9 @@ impl Catalog {
     async fn read_timescale(&mut self, client: &impl GenericClient) -> Result<(), DatabaseError> {
         for row in ask(client, HYPERTABLES).await? {
             if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0)) {
-                let (compressed, chunks, chunk_bytes_max) = (row.get(1), 0, 0);
-                relation.hypertable = Some(Hypertable { compressed, chunks, chunk_bytes_max });
+                relation.hypertable = Some(Hypertable { compressed: row.get(1) });
             }
         }
-        self.read_chunks(client).await?;
         for row in ask(client, POLICIES).await? {
             let (table, procedure, seconds) = (row.get(0), row.get(1), row.get(2));
             self.policies.push(Policy { table, procedure, seconds });
@@ -223,20 +226,28 @@ impl Catalog {
         Ok(())
     }
 
-    async fn read_chunks(&mut self, client: &impl GenericClient) -> Result<(), DatabaseError> {
+    /// Asks how large tables are. The server opens each for that, and waits for whoever holds it.
+    pub(super) async fn measure(
+        &mut self,
+        client: &impl GenericClient,
+    ) -> Result<(), DatabaseError> {
+        for row in ask(client, SIZES).await? {
+            if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0)) {
+                relation.bytes = bytes(&row, 1);
+            }
+        }
         let before = match &self.timescale {
             Some(timescale) if timescale.community => {
                 BEFORE_COMPRESSION.replace("SCHEMA", &timescale.schema)
             }
-            Some(_) | None => NEVER_COMPRESSED.to_owned(),
+            Some(_) => NEVER_COMPRESSED.to_owned(),
+            None => return Ok(()),
         };
         for row in ask(client, &CHUNKS.replace("BEFORE", &before)).await? {
-            if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0))
-                && let Some(hypertable) = &mut relation.hypertable
-            {
-                hypertable.chunks = bytes(&row, 1);
-                hypertable.chunk_bytes_max = bytes(&row, 3);
+            if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0)) {
+                let (count, bytes_max) = (bytes(&row, 1), bytes(&row, 3));
                 relation.bytes = bytes(&row, 2);
+                relation.chunks = Some(Chunks { count, bytes_max });
             }
         }
         Ok(())
@@ -296,6 +307,7 @@ impl Relation {
             views: Vec::new(),
             aggregated: false,
             bytes: 0,
+            chunks: None,
             triggers: Vec::new(),
             sequences: Vec::new(),
         }
@@ -323,8 +335,7 @@ const RELATIONS: &str = "SELECT relname::text, relkind::text, concat_ws(E';\n', 
     format('ALTER TABLE PLACE OWNER TO %I', pg_get_userbyid(relowner)), \
     (SELECT string_agg(format('GRANT %s ON PLACE TO %s%s', privilege_type, \
         CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
-        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END), E';\n') FROM aclexplode(relacl))), \
-    CASE relkind WHEN 'r' THEN coalesce(pg_table_size(oid), 0) ELSE 0 END \
+        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END), E';\n') FROM aclexplode(relacl)))\
     FROM pg_class WHERE relnamespace = 'public'::regnamespace \
     AND relkind IN ('r', 'p', 'v', 'm', 'f')";
 const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, \
@@ -355,6 +366,8 @@ const INDEXES: &str = "SELECT relname::text FROM pg_class \
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'i'";
 const HYPERTABLES: &str = "SELECT hypertable_name::text, compression_enabled \
     FROM timescaledb_information.hypertables WHERE hypertable_schema = 'public'";
+const SIZES: &str = "SELECT relname::text, coalesce(pg_table_size(oid), 0) FROM pg_class \
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'";
 const CHUNKS: &str = "SELECT hypertable_name::text, count(*), sum(bytes)::bigint, max(bytes)::bigint \
     FROM (SELECT c.hypertable_name, coalesce(pg_table_size(to_regclass(\
             format('%I.%I', c.chunk_schema, c.chunk_name))), 0) + coalesce(b.bytes, 0) AS bytes \

@@ -13,8 +13,8 @@ use tokio_postgres::Client;
 
 use super::Options;
 use super::beside::{self, PLACE, old_rows};
-use super::catalog::{Catalog, Relation};
-use super::cost::{Cost, Size};
+use super::catalog::{Catalog, Column, Relation};
+use super::cost::Cost;
 use super::lock::Lock;
 use super::moving::{Progress, STEP_BYTES, Step, Work};
 use super::plan::{Merge, Plan};
@@ -43,23 +43,20 @@ pub(super) fn plan(
         plan.warn(&format!("{name} stays a view of {old} and {new}: {why}"));
         return;
     }
-    let bytes = Size(relation.bytes);
-    let (steps, room) = match &relation.hypertable {
-        Some(hypertable) => (
-            format!("{} steps, a chunk each", hypertable.chunks),
-            // A chunk's rows are there twice, until it is dropped and they are compressed.
-            2 * hypertable.chunk_bytes_max,
-        ),
-        None => (format!("{} steps", relation.bytes.div_ceil(STEP_BYTES).max(1)), relation.bytes),
+    if beside::is_beside(catalog, name) {
+        plan.let_be_missing(&new, &strict(relation, &catalog.relations[&new]));
+    }
+    let (steps, room) = match &relation.chunks {
+        // A chunk's rows are there twice, until it is dropped and they are compressed.
+        Some(chunks) => (chunks.count, 2 * chunks.bytes_max),
+        None => (relation.bytes.div_ceil(STEP_BYTES), relation.bytes),
     };
     plan.merges.push(Merge {
         name: name.to_owned(),
-        what: format!(
-            "move the {bytes} of {old} into {new} in {steps}, which needs {} of free disk \
-             meanwhile; then {name} is one table",
-            Size(room)
-        ),
+        what: format!("move the rows of {old} into {new}, until {name} is one table"),
         cost: Cost::Move(relation.bytes),
+        steps,
+        room,
     });
 }
 
@@ -81,6 +78,13 @@ fn refusal(catalog: &Catalog, old: &Relation, name: &str) -> Option<String> {
     let through = |view: &str| view == name || shown.iter().any(|shown| shown.name == view);
     let apart = old.views.iter().find(|view| !through(&view.name))?;
     Some(format!("the view {} is made of the old rows alone; let it ask {name}", apart.name))
+}
+
+/// Columns that old rows have nothing in, and that must not be null where they go.
+fn strict<'a>(old: &Relation, new: &'a Relation) -> Vec<&'a str> {
+    let has = |column: &Column| old.columns.iter().any(|it| it.name == column.name && it.not_null);
+    let strict = new.columns.iter().filter(|column| column.not_null && !has(column));
+    strict.map(|column| column.name.as_str()).collect()
 }
 
 /// Merges one table to the end. `said` is told what each step did.

@@ -5,7 +5,7 @@ use std::fmt;
 use schema::{SqlName, Table, tables};
 
 use super::catalog::{Catalog, RelationKind};
-use super::cost::Cost;
+use super::cost::{Cost, Size};
 use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
 use super::{Currency, Options, READER, WRITER, adoption, beside, merge, release, storage};
 use crate::postgres::target::{new_rows, quoted};
@@ -41,6 +41,9 @@ pub struct Merge {
     /// What it is, for people.
     pub what: String,
     pub(super) cost: Cost,
+    pub(super) steps: u64,
+    /// What it takes of the disk meanwhile.
+    pub(super) room: u64,
 }
 
 impl Change {
@@ -52,10 +55,11 @@ impl Change {
 }
 
 impl Merge {
-    /// About how long it takes.
+    /// About how long it takes, and what it needs.
     #[must_use]
     pub fn estimate(&self) -> String {
-        self.cost.to_string()
+        let (cost, room) = (self.cost, Size(self.room));
+        format!("{cost}; steps: {}; free disk needed meanwhile: {room}", self.steps)
     }
 }
 
