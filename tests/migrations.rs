@@ -1,6 +1,7 @@
 //! `tapedeck migrate` on a real PostgreSQL.
 
 mod adoption;
+mod backups;
 mod beside;
 mod chunks;
 pub(crate) mod declarations;

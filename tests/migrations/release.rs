@@ -86,7 +86,7 @@ fn a_release_that_is_killed_has_changed_nothing() {
 
 /// Rows that the predecessor's keys have no place for: two of an instant, and one of an instant
 /// that the predecessor has a row of.
-const OURS: &str = "
+pub(super) const OURS: &str = "
 INSERT INTO eth_option_quotes (timestamp, instrument, delta, received_at, sequence) VALUES
     ('2025-11-10 00:00+00', 'ETH-28NOV25-3000-C', 1234567.123456789, '2025-11-10 00:00+00', 7),
     ('2025-11-10 00:00+00', 'ETH-28NOV25-3000-P', -0.125, '2025-11-10 00:00+00', 8),
@@ -112,7 +112,7 @@ pub(super) const STATEMENTS: [&str; 3] = [
 ];
 
 /// Every cell of every row.
-const ROWS: &str = "SELECT t::text FROM eth_option_quotes t UNION ALL
+pub(super) const ROWS: &str = "SELECT t::text FROM eth_option_quotes t UNION ALL
     SELECT t::text FROM btc_option_quotes t UNION ALL
     SELECT t::text FROM btc_option_orderbook_depth t UNION ALL
     SELECT t::text FROM perpetuals_trades t ORDER BY 1";

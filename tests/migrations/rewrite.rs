@@ -190,7 +190,7 @@ fn what_cannot_move_says_why() {
     // A value that the new table does not take: the step is undone, and the rows stay.
     let _ = cluster.psql(
         "why",
-        "DROP VIEW apart; ALTER TABLE eth_option_quotes_tapedeck ADD CHECK (delta < 0.6)",
+        "DROP VIEW apart; ALTER TABLE eth_option_quotes_tapedeck ADD CHECK (delta > 0.6)",
     );
     let words = ["merging old rows into eth_option_quotes", "check constraint"];
     refused(&url, &["--allow-rewrite"], 5, &words);
@@ -199,7 +199,7 @@ fn what_cannot_move_says_why() {
 
 /// A table of the predecessor's with a few steps of rows, a new one beside it with a few of ours,
 /// and a view of a user's.
-fn beside(cluster: &Cluster, database: &str, url: &str) {
+pub(super) fn beside(cluster: &Cluster, database: &str, url: &str) {
     done(url, &[]);
     let _ = cluster.psql(database, MADE);
     let planned = done(url, &["--allow-rewrite", "--dry-run"]);
@@ -236,11 +236,11 @@ const SLEEPING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event =
     AND datname = current_database()";
 const WAITING: &str = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tapedeck'
     AND wait_event_type = 'Lock' AND datname = current_database()";
-const LISTS: &str = "SELECT relname, relkind FROM pg_class
+pub(super) const LISTS: &str = "SELECT relname, relkind FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
     AND relname ~ '^eth_option_quotes' ORDER BY 1";
 /// Every cell.
-const ROWS: &str =
+pub(super) const ROWS: &str =
     "SELECT count(*), md5(string_agg(row, ' ' ORDER BY row)) FROM (SELECT md5(concat_ws(
     '|', timestamp, instrument, best_bid_price, delta, bid_iv, note, sequence)) AS row
     FROM eth_option_quotes) AS rows";

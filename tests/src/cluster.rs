@@ -170,6 +170,22 @@ impl Cluster {
         Running::start(&mut self.asked(database, &sql))
     }
 
+    /// A program of PostgreSQL that is to work on a database, without its arguments; `None` where
+    /// there is no such program.
+    #[must_use]
+    pub fn program(&self, name: &str, database: &str) -> Option<Command> {
+        let mut program = self.command(name);
+        program.arg("-h").arg(&self.host).args(["-p", &self.port.to_string(), "-U", "postgres"]);
+        program.args(["-d", database]);
+        self.programs.join(name).is_file().then_some(program)
+    }
+
+    /// A folder that the server's account may write in, gone with the cluster.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn asked(&self, database: &str, sql: &str) -> Command {
         let mut psql = self.command("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-P", "null=∅", "-h"]);
