@@ -3,7 +3,6 @@
 //!
 //! It takes TimescaleDB to refuse a change in place, so that the two tables are made by hand.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,29 +21,27 @@ fn whoever_reads_sees_every_row_once() {
     let sql = |sql: &str| cluster.psql("read", sql);
     beside(&cluster, "read", &url);
     let (rows, before) = (sql(COUNT), sql(ROWS));
-    // It has looked at the database before any row moved, and will look at the table when it
-    // might be gone.
-    let old = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM instruments;
-        SELECT pg_sleep(6); SELECT count(*) FROM eth_option_quotes";
-    let late = || cluster.psql("read", old);
-    let ended = AtomicBool::new(false);
+    // It has looked at the database before any row moved, and looks at the table when all have.
+    let holder = cluster.holding("read", "SELECT pg_advisory_lock(42)");
+    let late = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM instruments;
+        SELECT pg_advisory_xact_lock(42); SELECT count(*) FROM eth_option_quotes";
     thread::scope(|scope| {
-        let late = scope.spawn(late);
-        let counts = scope.spawn(|| {
-            let mut counts = Vec::new();
-            while !ended.load(Ordering::Relaxed) {
-                counts.push(sql(COUNT));
-            }
-            counts
-        });
-        eventually(|| (sql(SLEEPING) == "1").then_some(()));
-        let output = done(&url, &["--allow-rewrite"]);
-        ended.store(true, Ordering::Relaxed);
-        assert!(output.contains("eth_option_quotes is one table"), "{output}");
-        let counts = counts.join().unwrap();
-        assert!(counts.len() > 10, "{} looks", counts.len());
-        assert!(counts.iter().all(|count| *count == rows), "{counts:?}");
-        assert_eq!(late.join().unwrap().lines().last(), Some(&*rows));
+        let late = scope.spawn(|| sql(late));
+        eventually(|| (sql(LATE) == "1").then_some(()));
+        let mut moving = Running::start(&mut command(&url, &["--allow-rewrite"]));
+        let mut looks = 0;
+        while !moving.output().contains("eth_option_quotes: 90000 old rows have moved") {
+            assert_eq!(sql(COUNT), rows, "look {looks}\n{}", moving.output());
+            looks += 1;
+        }
+        assert!(looks > 3, "{looks} looks");
+        // Time to do away with the old table, if it were not for the one who is late.
+        thread::sleep(Duration::from_secs(1));
+        drop(holder);
+        let late = late.join().expect("whoever is late is answered");
+        assert_eq!(late.lines().last(), Some(&*rows));
+        assert!(moving.wait(PATIENCE).success(), "{}", moving.output());
+        assert!(moving.output().contains("eth_option_quotes is one table"), "{}", moving.output());
     });
     assert_eq!(sql(LISTS), "eth_option_quotes|r");
     assert_eq!(sql(ROWS), before);
@@ -232,7 +229,7 @@ GRANT SELECT ON eth_option_quotes TO notebook;
 CREATE VIEW mine AS SELECT instrument, delta FROM eth_option_quotes WHERE instrument LIKE '%P'";
 
 const COUNT: &str = "SELECT count(*) FROM eth_option_quotes";
-const SLEEPING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'
+const LATE: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'
     AND datname = current_database()";
 const WAITING: &str = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tapedeck'
     AND wait_event_type = 'Lock' AND datname = current_database()";

@@ -51,8 +51,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
 /// type in a table that is compressed, or that it keeps an aggregate of.
 pub(super) fn is_held(table: &Table, relation: &Relation) -> bool {
     let held = |hypertable: &Hypertable| hypertable.compressed || relation.aggregated;
-    matches!(table.partition, Partition::CurrencyAndDate(_) | Partition::Date)
-        && relation.kind == RelationKind::Table
+    relation.kind == RelationKind::Table
         && relation.hypertable.as_ref().is_some_and(held)
         && narrow(table, relation).next().is_some()
 }
@@ -101,7 +100,7 @@ fn refusal(relation: &Relation, name: &str, narrow: bool) -> Option<String> {
     if relation.kind != RelationKind::Table {
         return Some(format!("{name} is not a table: rename it, so that it can be made"));
     }
-    // Two tables can only be one where rows are never changed.
+    // One of them is not taken beside.
     if relation.hypertable.as_ref().is_some_and(|hypertable| hypertable.compressed) && narrow {
         return Some(format!(
             "{name} is compressed, and TimescaleDB does not widen its columns then: decompress it, \

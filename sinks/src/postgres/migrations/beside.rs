@@ -2,7 +2,7 @@
 //! under another name, a new table beside it takes the rows from now on, and its name becomes a
 //! view of both.
 
-use schema::Table;
+use schema::{Partition, Table};
 
 use super::adoption::{self, wide};
 use super::catalog::{Catalog, Column, Relation, RelationKind};
@@ -51,9 +51,14 @@ pub(super) fn reason(
     table: &Table,
     name: &str,
 ) -> Option<Reason> {
-    let is_table = |it: &Relation| it.kind == RelationKind::Table;
-    let relation = catalog.relations.get(name).filter(|it| is_table(it))?;
-    match catalog.relations.get(&new_rows(name)).is_some_and(is_table) {
+    // Two tables can only be one where rows are never changed.
+    if !matches!(table.partition, Partition::CurrencyAndDate(_) | Partition::Date) {
+        return None;
+    }
+    let is_table = |it: &&Relation| it.kind == RelationKind::Table;
+    let relation = catalog.relations.get(name).filter(is_table)?;
+    let new = catalog.relations.get(&new_rows(name)).filter(is_table);
+    match new.is_some_and(|new| new.has_column(table.columns[Table::SEQUENCE].name)) {
         true => Some(Reason::Returned),
         false if adoption::is_held(table, relation) => Some(Reason::Held),
         false => (options.allow_rewrite && relation.heaped).then_some(Reason::Plain),

@@ -11,6 +11,8 @@ pub(super) enum Cost {
     Instant,
     /// So many bytes of rows are read.
     Read(u64),
+    /// So many bytes of rows are read and sorted.
+    Sort(u64),
     /// So many bytes of rows are read, written elsewhere and removed.
     Move(u64),
 }
@@ -25,6 +27,7 @@ impl Cost {
         match self {
             Self::Instant => 0,
             Self::Read(bytes) => bytes / READ_BYTES_PER_S,
+            Self::Sort(bytes) => bytes / SORT_BYTES_PER_S,
             Self::Move(bytes) => bytes / MOVE_BYTES_PER_S,
         }
     }
@@ -36,6 +39,7 @@ impl fmt::Display for Cost {
         let (bytes, verb, rate) = match *self {
             Self::Instant => return f.write_str("in an instant"),
             Self::Read(bytes) => (bytes, "read", READ_BYTES_PER_S),
+            Self::Sort(bytes) => (bytes, "sorted", SORT_BYTES_PER_S),
             Self::Move(bytes) => (bytes, "moved", MOVE_BYTES_PER_S),
         };
         let (size, rate) = (Size(bytes), Size(rate));
@@ -74,8 +78,12 @@ impl fmt::Display for Span {
 const KB: u64 = 1_000;
 const MB: u64 = 1_000_000;
 const GB: u64 = 1_000_000_000;
-/// A scan that builds an index or sorts, on the disk of a small machine.
+// Measured on two busy cores with PostgreSQL 15 and 2.5 million quotes of 160 bytes, and rounded
+// down: 13.5 MB/s moved, 16 MB/s sorted, 60 MB/s read for a key.
+/// A scan that builds an index.
 const READ_BYTES_PER_S: u64 = 50 * MB;
+/// Rows ranked within their keys.
+const SORT_BYTES_PER_S: u64 = 15 * MB;
 /// Rows taken out of one table and put into another.
 const MOVE_BYTES_PER_S: u64 = 10 * MB;
 
@@ -89,6 +97,7 @@ mod tests {
             (Cost::Instant, "in an instant"),
             (Cost::Read(7_400), "some seconds: 8 kB read at 50 MB/s"),
             (Cost::Read(3_000 * MB), "about 60 s: 3.0 GB read at 50 MB/s"),
+            (Cost::Sort(3_000 * MB), "about 4 min: 3.0 GB sorted at 15 MB/s"),
             (Cost::Move(3_000 * MB), "about 5 min: 3.0 GB moved at 10 MB/s"),
             (Cost::Move(400 * GB), "about 12 h: 400.0 GB moved at 10 MB/s"),
         ] {

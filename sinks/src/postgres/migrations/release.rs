@@ -42,7 +42,7 @@ pub(super) fn plan(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan
             aside(name)
         ),
         set_aside(relation, name, key),
-        Cost::Read(relation.bytes),
+        Cost::Sort(relation.bytes),
     );
     plan.push_costly(
         format!("let {name} have one row of each ({columns}), as the predecessor needs it"),
