@@ -52,6 +52,8 @@ pub struct Postgres {
     address: Address,
     trust: Arc<ClientConfig>,
     options: Options,
+    /// Whether the position is moved with the rows: always, but in a bench.
+    guarded: bool,
     opened: Option<Opened>,
 }
 
@@ -94,7 +96,16 @@ impl Postgres {
     /// A sink that writes into that database, to be opened before use.
     #[must_use]
     pub fn new(address: Address, trust: Arc<ClientConfig>, options: Options) -> Self {
-        Self { address, trust, options, opened: None }
+        Self { address, trust, options, guarded: true, opened: None }
+    }
+
+    /// Leaves the position where it is, so that a bench can tell what moving it costs: rows are
+    /// then no longer stored once.
+    #[cfg(feature = "bench")]
+    #[must_use]
+    pub fn unguarded(mut self) -> Self {
+        self.guarded = false;
+        self
     }
 
     /// Opens the sink for a journal, so that what is wrong can be told before anything is
@@ -121,7 +132,7 @@ impl Postgres {
             doing: "preparing to speak with the database".into(),
             source: Box::new(error),
         })?;
-        let cursor = Cursor { sink: NAME, journal: journal.to_owned() };
+        let cursor = Cursor::new(NAME, journal, self.guarded);
         let (address, trust) = (&self.address, &self.trust);
         let migrations = self.options.migrations.as_ref();
         let opened = runtime.block_on(async {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::GenericClient;
+use tokio_postgres::{Client, Statement};
 
 use super::column::{Column, SqlKind};
 use super::error::DatabaseError;
@@ -21,15 +21,22 @@ pub(super) struct Relation {
 }
 
 impl Relation {
+    /// The question, to be asked again and again in one session.
+    pub(super) async fn question(client: &Client) -> Result<Statement, DatabaseError> {
+        let failed = |error| DatabaseError::of("asking for the database's tables".into(), error);
+        client.prepare(COLUMNS).await.map_err(failed)
+    }
+
     /// Reads what is known of those names in the schema `public`, where tables are made. Which
     /// table takes the rows of a name is the database's word, so that it may change.
     pub(super) async fn read(
-        client: &impl GenericClient,
+        client: &Client,
+        question: &Statement,
         names: &[&str],
     ) -> Result<HashMap<String, Self>, DatabaseError> {
         let doing = || format!("reading what the database knows of {}", names.join(", "));
         let takers: Vec<String> = names.iter().map(|name| new_rows(name)).collect();
-        let rows = client.query(COLUMNS, &[&names, &takers]).await;
+        let rows = client.query(question, &[&names, &takers]).await;
         let rows = rows.map_err(|error| DatabaseError::of(doing(), error))?;
         let mut relations: HashMap<String, Self> = HashMap::new();
         for row in rows {

@@ -1,39 +1,41 @@
 //! One column of a batch as the cells of a binary COPY: how, is decided once a batch.
 
+use std::ops::Range;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray,
-    TimestampMicrosecondArray,
-};
+use arrow_array::{Array, ArrayRef, BooleanArray, StringArray};
+use arrow_buffer::NullBuffer;
 use schema::Kind;
 
 use super::column::SqlKind;
-use super::numeric::{Decimal, Room};
+use super::numeric::{Decimal, Numbers, Room};
 use super::refusal::Reason;
 
 /// The cells of one column.
 pub(super) struct Cells<'a> {
     values: Values<'a>,
+    /// Where cells are missing.
+    nulls: Option<&'a NullBuffer>,
     not_null: bool,
 }
 
 enum Values<'a> {
     Bool(&'a BooleanArray),
-    Float8(&'a Float64Array),
-    Float4(&'a Float64Array),
-    Numeric(&'a Float64Array, Option<Room>),
-    WholeFloat(&'a Float64Array, u32),
-    Int(&'a Int64Array, u32),
-    IntFloat(&'a Int64Array),
-    IntNumeric(&'a Int64Array, Option<Room>),
-    /// Few distinct texts: each is checked and encoded once.
-    Names(&'a Int32Array, Vec<Result<Box<[u8]>, Reason>>),
+    Float8(&'a [f64]),
+    Float4(&'a [f64]),
+    Numeric(Numbers<'a>),
+    Bounded(&'a [f64], Room),
+    WholeFloat(&'a [f64], u32),
+    Int(&'a [i64], u32),
+    IntFloat(&'a [i64]),
+    IntNumeric(&'a [i64], Option<Room>),
+    Names(&'a [i32], Names),
     Text(&'a StringArray, Option<usize>),
     /// With what stands before the text: a `jsonb` begins with its version.
     Json(&'a StringArray, &'static [u8]),
-    Time(&'a TimestampMicrosecondArray),
-    Date(&'a TimestampMicrosecondArray),
+    Time(&'a [i64]),
+    Date(&'a [i64]),
 }
 
 impl<'a> Cells<'a> {
@@ -45,30 +47,24 @@ impl<'a> Cells<'a> {
         sql: SqlKind,
         not_null: bool,
     ) -> Option<Self> {
+        let times = || array.as_primitive::<TimestampMicrosecondType>().values();
         let values = match (kind, sql) {
             (Kind::Bool, SqlKind::Bool) => Values::Bool(array.as_boolean()),
-            (Kind::Float, sql) => float(array.as_primitive::<Float64Type>(), sql)?,
-            (Kind::Int, sql) => int(array.as_primitive::<Int64Type>(), sql)?,
+            (Kind::Float, sql) => float(array.as_primitive::<Float64Type>().values(), sql)?,
+            (Kind::Int, sql) => int(array.as_primitive::<Int64Type>().values(), sql)?,
             (Kind::Name, SqlKind::Text(max)) => {
                 let names = array.as_dictionary::<Int32Type>();
-                let texts = names.values().as_string::<i32>();
-                let encoded = |text: Option<&str>| {
-                    let mut cell = Vec::new();
-                    put_text(text.unwrap_or_default(), max, &mut cell)?;
-                    Ok(cell.into_boxed_slice())
-                };
-                Values::Names(names.keys(), texts.iter().map(encoded).collect())
+                let texts = Names::new(names.values().as_string(), max);
+                Values::Names(names.keys().values(), texts)
             }
             (Kind::Text | Kind::Json, SqlKind::Text(max)) => Values::Text(array.as_string(), max),
             (Kind::Json, SqlKind::Json) => Values::Json(array.as_string(), b""),
             (Kind::Json, SqlKind::Jsonb) => Values::Json(array.as_string(), &[1]),
-            (Kind::Time, SqlKind::Time) => Values::Time(array.as_primitive()),
-            (Kind::Time, SqlKind::Date) => {
-                Values::Date(array.as_primitive::<TimestampMicrosecondType>())
-            }
+            (Kind::Time, SqlKind::Time) => Values::Time(times()),
+            (Kind::Time, SqlKind::Date) => Values::Date(times()),
             (Kind::Bool | Kind::Name | Kind::Text | Kind::Json | Kind::Time, _) => return None,
         };
-        Some(Self { values, not_null })
+        Some(Self { values, nulls: array.nulls(), not_null })
     }
 
     /// Whether cells of this kind can be written into such a column at all.
@@ -78,86 +74,106 @@ impl<'a> Cells<'a> {
     }
 
     /// Appends the cell of a row. After a refusal `out` may end in a part of it.
+    #[inline]
     pub(super) fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
-        if self.is_null(row) {
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             out.extend_from_slice(&(-1_i32).to_be_bytes());
             return if self.not_null { Err(Reason::Missing) } else { Ok(()) };
         }
         match &self.values {
-            Values::Bool(array) => put(&[u8::from(array.value(row))], out),
-            Values::Float8(array) => put(&finite(array.value(row))?.to_be_bytes(), out),
-            Values::Float4(array) => put(&single(finite(array.value(row))?)?.to_be_bytes(), out),
-            Values::Numeric(array, room) => {
-                put_decimal(Decimal::of(array.value(row))?, *room, out)?;
+            // Almost every cell is one.
+            Values::Numeric(numbers) => numbers.encode(row, out),
+            others => others.encode(row, out),
+        }
+    }
+}
+
+impl Values<'_> {
+    fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
+        match self {
+            Self::Bool(array) => put(&[u8::from(array.value(row))], out),
+            Self::Float8(values) => put(&finite(values[row])?.to_be_bytes(), out),
+            Self::Float4(values) => put(&single(finite(values[row])?)?.to_be_bytes(), out),
+            Self::Numeric(numbers) => numbers.encode(row, out)?,
+            Self::Bounded(values, room) => {
+                put_decimal(Decimal::of(values[row])?, Some(*room), out)?;
             }
-            Values::WholeFloat(array, bytes) => {
-                let whole = Decimal::of(array.value(row))?.integer().ok_or(Reason::Digits)?;
+            Self::WholeFloat(values, bytes) => {
+                let whole = Decimal::of(values[row])?.integer().ok_or(Reason::Digits)?;
                 put_int(whole, *bytes, out)?;
             }
-            Values::Int(array, bytes) => put_int(array.value(row), *bytes, out)?,
-            Values::IntFloat(array) => {
-                let (value, float) = (array.value(row), array.value(row) as f64);
+            Self::Int(values, bytes) => put_int(values[row], *bytes, out)?,
+            Self::IntFloat(values) => {
+                let (value, float) = (values[row], values[row] as f64);
                 if float as i128 != i128::from(value) {
                     return Err(Reason::Digits);
                 }
                 put(&float.to_be_bytes(), out);
             }
-            Values::IntNumeric(array, room) => {
-                put_decimal(Decimal::of_int(array.value(row)), *room, out)?;
+            Self::IntNumeric(values, room) => {
+                put_decimal(Decimal::of_int(values[row]), *room, out)?;
             }
-            Values::Names(keys, cells) => match &cells[keys.value(row) as usize] {
-                Ok(cell) => out.extend_from_slice(cell),
-                Err(reason) => return Err(*reason),
-            },
-            Values::Text(array, max) => put_text(array.value(row), *max, out)?,
-            Values::Json(array, before) => put_json(array.value(row), before, out)?,
-            Values::Time(array) => put(&instant(array.value(row))?.to_be_bytes(), out),
-            Values::Date(array) => {
-                let day = instant(array.value(row))?.div_euclid(DAY_US);
+            Self::Names(keys, names) => out.extend_from_slice(names.cell(keys[row])?),
+            Self::Text(array, max) => put_text(array.value(row), *max, out)?,
+            Self::Json(array, before) => put_json(array.value(row), before, out)?,
+            Self::Time(values) => put(&instant(values[row])?.to_be_bytes(), out),
+            Self::Date(values) => {
+                let day = instant(values[row])?.div_euclid(DAY_US);
                 put(&i32::try_from(day).map_err(|_| Reason::Time)?.to_be_bytes(), out);
             }
         }
         Ok(())
     }
+}
 
-    fn is_null(&self, row: usize) -> bool {
-        match &self.values {
-            Values::Bool(array) => array.is_null(row),
-            Values::Float8(array)
-            | Values::Float4(array)
-            | Values::Numeric(array, _)
-            | Values::WholeFloat(array, _) => array.is_null(row),
-            Values::Int(array, _) | Values::IntFloat(array) | Values::IntNumeric(array, _) => {
-                array.is_null(row)
-            }
-            Values::Names(keys, _) => keys.is_null(row),
-            Values::Text(array, _) | Values::Json(array, _) => array.is_null(row),
-            Values::Time(array) | Values::Date(array) => array.is_null(row),
-        }
+/// Few distinct texts: each is checked and encoded once.
+struct Names {
+    cells: Vec<u8>,
+    /// Where each lies there.
+    places: Vec<Result<Range<usize>, Reason>>,
+}
+
+impl Names {
+    fn new(texts: &StringArray, max: Option<usize>) -> Self {
+        let mut cells = Vec::with_capacity(texts.value_data().len() + 4 * texts.len());
+        let places = texts.iter().map(|text| {
+            let from = cells.len();
+            put_text(text.unwrap_or_default(), max, &mut cells)?;
+            Ok(from..cells.len())
+        });
+        let places = places.collect();
+        Self { cells, places }
+    }
+
+    fn cell(&self, key: i32) -> Result<&[u8], Reason> {
+        let place = self.places[key as usize].as_ref().map_err(|reason| *reason)?;
+        Ok(&self.cells[place.clone()])
     }
 }
 
-fn float(array: &Float64Array, sql: SqlKind) -> Option<Values<'_>> {
+fn float(values: &[f64], sql: SqlKind) -> Option<Values<'_>> {
     Some(match sql {
-        SqlKind::Float8 => Values::Float8(array),
-        SqlKind::Float4 => Values::Float4(array),
-        SqlKind::Numeric(room) => Values::Numeric(array, room),
-        SqlKind::Int(bytes) => Values::WholeFloat(array, bytes),
+        SqlKind::Float8 => Values::Float8(values),
+        SqlKind::Float4 => Values::Float4(values),
+        SqlKind::Numeric(None) => Values::Numeric(Numbers::new(values)),
+        SqlKind::Numeric(Some(room)) => Values::Bounded(values, room),
+        SqlKind::Int(bytes) => Values::WholeFloat(values, bytes),
         SqlKind::Bool | SqlKind::Text(_) | SqlKind::Json | SqlKind::Jsonb => return None,
         SqlKind::Time | SqlKind::Date => return None,
     })
 }
 
-fn int(array: &Int64Array, sql: SqlKind) -> Option<Values<'_>> {
+fn int(values: &[i64], sql: SqlKind) -> Option<Values<'_>> {
     Some(match sql {
-        SqlKind::Int(bytes) => Values::Int(array, bytes),
-        SqlKind::Float8 => Values::IntFloat(array),
-        SqlKind::Numeric(room) => Values::IntNumeric(array, room),
+        SqlKind::Int(bytes) => Values::Int(values, bytes),
+        SqlKind::Float8 => Values::IntFloat(values),
+        SqlKind::Numeric(room) => Values::IntNumeric(values, room),
         SqlKind::Float4 | SqlKind::Bool | SqlKind::Text(_) => return None,
         SqlKind::Json | SqlKind::Jsonb | SqlKind::Time | SqlKind::Date => return None,
     })
 }
 
+#[inline]
 fn put(cell: &[u8], out: &mut Vec<u8>) {
     let length = u32::try_from(cell.len()).expect("a cell is far below 4 GiB");
     out.extend_from_slice(&length.to_be_bytes());

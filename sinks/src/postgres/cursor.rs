@@ -1,6 +1,6 @@
 //! How far a sink is in a journal, kept beside the rows: the guard of "exactly once".
 
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::{Client, GenericClient, Statement};
 
 use super::error::{DatabaseError, DatabaseErrorKind};
 
@@ -11,9 +11,18 @@ pub(super) struct Cursor {
     pub(super) sink: &'static str,
     /// The journal's id.
     pub(super) journal: String,
+    /// Whether it follows the rows at all.
+    moves: bool,
+    /// What moves it, once it has been moved in this session.
+    moving: Option<Statement>,
 }
 
 impl Cursor {
+    /// The position of this sink in this journal; one that does not move leaves the rows alone.
+    pub(super) fn new(sink: &'static str, journal: &str, moves: bool) -> Self {
+        Self { sink, journal: journal.to_owned(), moves, moving: None }
+    }
+
     /// The position, after whoever is moving it has come to an end.
     pub(super) async fn read(&self, client: &impl GenericClient) -> Result<u64, DatabaseError> {
         let doing = || format!("reading the position of journal {}", self.journal);
@@ -30,14 +39,23 @@ impl Cursor {
     /// Moves the position in the transaction that stores the rows. Whoever finds another position
     /// than it expects must not store anything: another session has done so, or still does.
     pub(super) async fn advance(
-        &self,
+        &mut self,
         client: &impl GenericClient,
         from: u64,
         to: u64,
     ) -> Result<(), DatabaseError> {
+        if !self.moves {
+            return Ok(());
+        }
         let doing = || format!("moving the position of journal {} to {to}", self.journal);
-        let moved = client.execute(MOVE, &[&self.sink, &self.journal, &sql(from), &sql(to)]).await;
-        match moved.map_err(|error| DatabaseError::of(doing(), error))? {
+        let failed = |error| DatabaseError::of(doing(), error);
+        let moving = match &self.moving {
+            Some(known) => known,
+            None => self.moving.insert(client.prepare(MOVE).await.map_err(failed)?),
+        };
+        let moved =
+            client.execute(moving, &[&self.sink, &self.journal, &sql(from), &sql(to)]).await;
+        match moved.map_err(failed)? {
             1 => Ok(()),
             _ => {
                 let what = format!("{}: it is no longer {from} and is read again", doing());

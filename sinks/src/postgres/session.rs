@@ -21,6 +21,7 @@ use super::target::Target;
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) cursor: Cursor,
+    catalog: Statement,
     destinations: HashMap<String, Destination>,
 }
 
@@ -42,7 +43,8 @@ impl Session {
     ) -> Result<Self, DatabaseError> {
         let client = connect(&address.kept_alive(), trust).await?;
         prepare(&client, &cursor).await?;
-        Ok(Self { client, cursor, destinations: HashMap::new() })
+        let catalog = Relation::question(&client).await?;
+        Ok(Self { client, cursor, catalog, destinations: HashMap::new() })
     }
 
     /// Brings the database to the shape that this program needs.
@@ -85,7 +87,7 @@ impl Session {
             return Ok(known.clone());
         }
         if let Some(currency) = &load.currency
-            && Relation::read(&self.client, &[&load.name]).await?.is_empty()
+            && Relation::read(&self.client, &self.catalog, &[&load.name]).await?.is_empty()
         {
             tracing::info!(%currency, "making the tables of a currency that is new");
             migrations::add_currency(&mut self.client, currency.clone()).await?;
@@ -102,7 +104,7 @@ impl Session {
             let what = format!("the database's table {name} cannot be written: {what}");
             DatabaseError::said(DatabaseErrorKind::Incompatible, what)
         };
-        let mut relations = Relation::read(&self.client, &[name]).await?;
+        let mut relations = Relation::read(&self.client, &self.catalog, &[name]).await?;
         let relation = relations
             .remove(name)
             .ok_or_else(|| wrong("there is none; run tapedeck migrate --repair".into()))?;
@@ -123,7 +125,7 @@ impl Session {
     /// `double precision` would pass for a `bigint`. Asked behind the COPY whose locks keep them
     /// as they are until the transaction ends.
     pub(super) async fn verify(&self, names: &[&str]) -> Result<(), DatabaseError> {
-        let now = Relation::read(&self.client, names).await?;
+        let now = Relation::read(&self.client, &self.catalog, names).await?;
         let same = |name: &str| now.get(name) == self.destinations.get(name).map(|d| &d.found);
         names.iter().find(|name| !same(name)).map_or(Ok(()), |name| {
             let what =

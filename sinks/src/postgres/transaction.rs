@@ -198,4 +198,4 @@ fn fresh_chunk() -> Vec<u8> {
 }
 
 /// What is handed to the socket at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
