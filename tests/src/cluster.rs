@@ -23,6 +23,7 @@ pub struct Cluster {
     pub(super) host: PathBuf,
     pub(super) port: u16,
     pub(super) server: Option<Child>,
+    pub(super) settings: Vec<String>,
 }
 
 impl Cluster {
@@ -36,6 +37,15 @@ impl Cluster {
     /// When PostgreSQL is there and does not do what it is asked to.
     #[must_use]
     pub fn start(name: &str) -> Option<Self> {
+        Self::start_with(name, &["max_wal_size=256MB"])
+    }
+
+    /// The same with these settings of the server, each as `name=value`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(name: &str, settings: &[&str]) -> Option<Self> {
         let Some(programs) = programs() else {
             super::skip(name, "no PostgreSQL server: tests/run --install installs one");
             return None;
@@ -54,8 +64,9 @@ impl Cluster {
         let folder = fresh_folder();
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|port| port.local_addr());
         let port = port.expect("a free port").port();
-        let mut cluster =
-            Self { programs, host: folder.clone(), folder, account, port, server: None };
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let host = folder.clone();
+        let mut cluster = Self { programs, host, folder, account, port, server: None, settings };
         fs::write(cluster.folder.join("password"), Self::PASSWORD).expect("a temporary file");
         let private = fs::Permissions::from_mode(0o700);
         fs::set_permissions(&cluster.folder, private).expect("our own folder");
@@ -86,7 +97,8 @@ impl Cluster {
             let data = self.folder.join("data");
             server.arg("-D").arg(data).args(["-p", &self.port.to_string()]);
             server.arg("-k").arg(&self.folder).args(["-h", "127.0.0.1"]);
-            for setting in ["fsync=off", "log_statement=none", "max_wal_size=256MB"] {
+            let always = ["fsync=off", "log_statement=none"].into_iter();
+            for setting in always.chain(self.settings.iter().map(String::as_str)) {
                 server.args(["-c", setting]);
             }
             server.stdin(Stdio::null()).stderr(Stdio::from(log)).stdout(Stdio::null());
@@ -121,6 +133,18 @@ impl Cluster {
             let _ = Command::new("kill").args(["-s", signal, &id]).status();
             let _ = server.wait();
         }
+    }
+
+    /// The server's first process, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
+    /// A folder that the server can write in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The port on 127.0.0.1.

@@ -40,6 +40,7 @@ impl Cluster {
             host: "127.0.0.1".into(),
             port: port.unwrap_or_else(|| panic!("the server is not ready: {said}")),
             server: Some(server),
+            settings: Vec::new(),
         })
     }
 }

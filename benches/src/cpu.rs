@@ -1,0 +1,49 @@
+//! CPU time, as the kernel counts it.
+
+use std::fs;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// CPU time of this thread, s; with what the kernel did for it.
+#[must_use]
+pub fn of_thread() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// CPU time of a process and all its children, s: of those that have ended as well.
+///
+/// # Panics
+/// Where there is no /proc.
+#[must_use]
+pub fn of_family(parent: u32) -> f64 {
+    let mut ticks = 0;
+    for entry in fs::read_dir("/proc").expect("Linux").flatten() {
+        // A process may end while we look.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((front, fields)) = stat.rsplit_once(')') else { continue };
+        // After the name in brackets: the state is the first, then the parent's id; utime is the
+        // 12th, stime the 13th, and the two of children that have ended follow.
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let number = |at: usize| fields[at].parse::<u64>().expect("a number");
+        let own = number(11) + number(12);
+        if front.split_whitespace().next() == Some(&parent.to_string()) {
+            ticks += own + number(13) + number(14);
+        } else if number(1) == u64::from(parent) {
+            ticks += own;
+        }
+    }
+    ticks as f64 / TICKS_PER_SECOND
+}
+
+/// What a process holds in memory now, MiB; `None` when it has ended.
+#[must_use]
+pub fn resident_mib(process: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib / 1_024.0)
+}
+
+/// Linux's USER_HZ, which /proc counts in, is 100 on every architecture we run on.
+const TICKS_PER_SECOND: f64 = 100.0;
