@@ -14,9 +14,11 @@ use crate::driver::Wish;
 use crate::duration;
 
 mod books;
+mod control;
 mod layers;
 
 pub use books::{BookMode, Books};
+pub use control::Control;
 pub use layers::{ConfigError, load};
 
 /// Everything that can be configured. Every key has a default.
@@ -37,6 +39,8 @@ pub struct Config {
     pub journal: Journal,
     /// Where batches go.
     pub sinks: Sinks,
+    /// Questions and wishes while it records.
+    pub control: Control,
     /// Logs.
     pub telemetry: Telemetry,
 }
@@ -415,12 +419,13 @@ impl Config {
         if self.shard_groups().iter().any(|shard| shard.count == 0 || shard.capacity == 0) {
             return refuse("a shard's count and capacity are at least 1");
         }
-        if self.shard_groups().iter().map(|shard| shard.count).sum::<usize>() > CONNECTIONS_MAX {
+        let connections = self.shard_groups().iter().map(|shard| shard.count).sum::<usize>();
+        if connections > CONNECTIONS_MAX {
             return refuse(
                 "the shards have more than 32 connections, the exchange's limit an address",
             );
         }
-        Ok(())
+        self.control.check(connections)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, FailureKind};
 use crate::metrics::Counter;
 use crate::queue::{Item, Next, Outlet};
+use crate::recent::Recent;
 use crate::stop::Stop;
 
 /// The two threads.
@@ -27,6 +28,10 @@ pub struct Kept {
     pub rows: Counter,
     /// Record up to which everything is durable.
     pub durable: Counter,
+    /// Gaps and events that were handed in lately.
+    pub recent: Recent,
+    /// Instant up to which everything received is durable, µs UTC; 0 before the first sync.
+    pub through_us: Counter,
 }
 
 impl Keeper {
@@ -173,6 +178,7 @@ impl Appending {
         match item {
             Item::Rows(draft) => {
                 self.kept.rows.add(draft.rows() as u64);
+                self.kept.recent.note(&draft);
                 self.appender.append(draft).map(drop)
             }
             Item::Through { reader, at } => self.through(reader, at),
@@ -231,6 +237,7 @@ impl Syncing {
 
     fn synced(&mut self, watermark: Watermark, now: Now) {
         self.kept.durable.set(watermark.position);
+        self.kept.through_us.set(u64::try_from(watermark.through.0).unwrap_or_default());
         if now.monotonic.saturating_sub(self.trimmed_at) < TRIM_INTERVAL {
             return;
         }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use schema::Micros;
 
+use crate::deribit::{Counts, Stored};
+
 /// One connection's numbers. Written by its reader, read by everybody.
 #[derive(Debug)]
 pub struct Line {
@@ -17,10 +19,22 @@ pub struct Line {
     pub bytes: Counter,
     /// Rows made.
     pub rows: Counter,
+    /// Of these, quotes.
+    pub quotes: Counter,
+    /// Trades.
+    pub trades: Counter,
+    /// Books: samples and changes.
+    pub depths: Counter,
     /// Channels that the exchange has acknowledged.
     pub acknowledged: Counter,
     /// Channels that the shard is to listen to.
     pub goal: Counter,
+    /// Channels of these that the exchange has refused.
+    pub refused: Counter,
+    /// Times that a connection was tried.
+    pub attempts: Counter,
+    /// Times that the exchange took a connection.
+    pub opened: Counter,
     /// Times that a connection was lost.
     pub lost: Counter,
     /// When the newest message came, µs UTC; 0 before the first.
@@ -72,8 +86,14 @@ impl Line {
             messages: Counter::default(),
             bytes: Counter::default(),
             rows: Counter::default(),
+            quotes: Counter::default(),
+            trades: Counter::default(),
+            depths: Counter::default(),
             acknowledged: Counter::default(),
             goal: Counter::default(),
+            refused: Counter::default(),
+            attempts: Counter::default(),
+            opened: Counter::default(),
             lost: Counter::default(),
             last_message: AtomicI64::new(0),
             trouble: Mutex::default(),
@@ -100,6 +120,15 @@ impl Line {
         self.messages.add(1);
         self.bytes.add(bytes as u64);
         self.last_message.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Sets the numbers of rows.
+    pub fn count(&self, rows: &Counts) {
+        let of = |tables: &[Stored]| tables.iter().map(|table| rows.of(*table)).sum();
+        self.rows.set(rows.sum());
+        self.quotes.set(of(&[Stored::OptionQuotes, Stored::PerpetualQuotes]));
+        self.trades.set(of(&[Stored::OptionTrades, Stored::PerpetualTrades]));
+        self.depths.set(of(&[Stored::OptionDepth, Stored::PerpetualDepth, Stored::BookChanges]));
     }
 
     /// When the newest message came.

@@ -124,7 +124,7 @@ impl Pipeline {
 
     /// What the journal has kept.
     #[must_use]
-    pub fn kept(&self) -> &Kept {
+    pub fn kept(&self) -> &Arc<Kept> {
         &self.kept
     }
 

@@ -2,6 +2,8 @@
 
 mod account;
 mod catalogue;
+mod choices;
+mod controlled;
 mod desk;
 mod destinations;
 mod events;
@@ -17,21 +19,25 @@ use std::sync::Arc;
 use journal::disk::{Disk, System};
 use journal::{Journal, Options, Recovery};
 use lifecycle::Plan;
+use schema::Now;
 use schema::tables::Rows;
 
 use crate::clock::Clock;
 use crate::config::{BookMode, Config, Interval};
+use crate::control::{self, Control, Overview, Published};
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::lock::Lock;
 use crate::metrics;
 use crate::pipeline::{Pipeline, Setup};
-use crate::reader::ReaderSetup;
+use crate::reader::{Board, LineSetup, ReaderSetup};
 use crate::recording::Recording;
+use crate::rpc::Credentials;
 use crate::stop::Stop;
 use crate::tls::Trust;
 pub use account::Account;
 use catalogue::Catalogue;
+use controlled::Controlled;
 pub use destinations::known_sinks;
 pub use lines::{allowance, lines};
 use routine::Routine;
@@ -54,6 +60,26 @@ impl Wishes {
     fn sample_books(&self) -> bool {
         self.config.book_mode() == BookMode::Sampled && self.channels == Channels::Selected
     }
+
+    /// The connections that a plan asks for.
+    fn lines(
+        &self,
+        plan: &Plan,
+        (endpoint, trust, credentials): (&Endpoint, &Trust, Option<&Credentials>),
+        recovery: &Recovery,
+        now: Now,
+    ) -> Vec<LineSetup> {
+        let sampled = self.sample_books();
+        let allowance = allowance(recovery, sampled, now);
+        let mut lines = lines(plan, endpoint, credentials, recovery, &allowance, secrets::entropy);
+        if sampled {
+            lines::sample(&mut lines, plan, &self.config.books);
+        }
+        if endpoint.tls {
+            lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
+        }
+        lines
+    }
 }
 
 /// Where the list of channels comes from.
@@ -69,6 +95,8 @@ pub enum Channels {
 #[derive(Debug)]
 pub struct Recorder {
     pipeline: Pipeline,
+    /// Answers, where that is wished.
+    control: Option<Control>,
     /// Follows the exchange's lists; not where the channels were given.
     steward: Option<Routine>,
     status: Routine,
@@ -89,33 +117,25 @@ impl Recorder {
         let clock = Clock::system();
         let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
         let endpoint = Endpoint::parse(&config.exchange.url).map_err(|error| usage(&error))?;
-        let credentials = secrets::credentials()?;
-        if config.exchange.interval == Interval::Raw && credentials.is_none() {
-            return Err(usage(&RAW_NEEDS_CREDENTIALS));
-        }
+        let credentials = credentials(config)?;
         let trust = Trust::of(config.tls.ca_file.as_deref()).map_err(|error| usage(&error))?;
         tracing::info!("trusting {}", trust.roots);
         let data = config.journal.data.clone();
+        let controlled = Controlled::prepare(config)?;
         let lock = Lock::take(&data)?;
         let disk: Arc<dyn Disk> = Arc::new(System);
         let journal = open_journal(config, &disk, &clock)?;
         let sinks = destinations::sinks(wishes, &disk, &trust, &journal.recovery.journal)?;
         let mut rows = Rows::default();
         let asked = clock.now().utc;
-        let catalogue = Catalogue::ask_unless(stop, wishes, &endpoint, &trust)?;
+        let keeping = choices::Keeping::new(&disk, &data);
+        let choices = keeping.read(asked)?;
+        let catalogue = Catalogue::ask_unless(stop, wishes, &choices, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
         let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
-        let sampled = wishes.sample_books();
-        let allowance = allowance(&journal.recovery, sampled, clock.now());
-        let credentials = credentials.as_ref();
-        let mut lines =
-            lines(&plan, &endpoint, credentials, &journal.recovery, &allowance, secrets::entropy);
-        if sampled {
-            lines::sample(&mut lines, &plan, &config.books);
-        }
-        if endpoint.tls {
-            lines.iter_mut().for_each(|line| line.tls = Some(Arc::clone(&trust.config)));
-        }
+        let place = (&endpoint, &trust, credentials.as_ref());
+        let mut lines = wishes.lines(&plan, place, &journal.recovery, clock.now());
+        let boards: Vec<Board> = lines.iter().map(|line| line.board.clone()).collect();
         let recording = wishes.raw_frames.map(|budget| keep_frames(&data, budget)).transpose()?;
         let selected = wishes.channels == Channels::Selected;
         let told = &journal.recovery.resume.told;
@@ -135,15 +155,24 @@ impl Recorder {
         announce(&pipeline, &plan, &endpoint);
         let shards = pipeline.lines().to_vec();
         let (inlet, trouble) = (pipeline.inlet(), pipeline.trouble());
+        let published = Published::default();
+        published.publish(Overview::of_plan(&plan));
+        let (orders, intake) = control::orders();
+        let orders = selected.then_some(orders);
+        let answer =
+            |it: Controlled| it.start(&pipeline, boards, &clock, published.clone(), orders);
+        let control = controlled.map(answer).transpose()?;
         let status = status::start(shards, restarts, inlet, clock.clone(), trouble)?;
         let follow = |ties| {
             let rest = catalogue::rest(config, &endpoint, &trust);
             let (config, inlet) = (config.clone(), pipeline.inlet());
-            let setup = steward::Setup { config, rest, clock, plan, ties, catalogue, asked, inlet };
+            let wishes = steward::Wishes { choices, intake, keeping, published };
+            let setup =
+                steward::Setup { config, rest, clock, plan, ties, catalogue, asked, inlet, wishes };
             steward::start(setup, pipeline.trouble())
         };
         let steward = ties.map(follow).transpose()?;
-        Ok(Self { pipeline, steward, status, recording, data, _lock: lock })
+        Ok(Self { pipeline, control, steward, status, recording, data, _lock: lock })
     }
 
     /// The connections' numbers.
@@ -181,6 +210,9 @@ impl Recorder {
     /// # Errors
     /// What failed, with what is not stored where it should be.
     pub fn end(self) -> Result<Account, Failure> {
+        if let Some(control) = self.control {
+            control.end();
+        }
         if let Some(steward) = self.steward {
             steward.end();
         }
@@ -194,6 +226,15 @@ impl Recorder {
             None => None,
         };
         Ok(Account::new(&summary, frames, &self.data))
+    }
+}
+
+/// The exchange's key, if there is one; what cannot be had without it is refused.
+fn credentials(config: &Config) -> Result<Option<Credentials>, Failure> {
+    let credentials = secrets::credentials()?;
+    match config.exchange.interval == Interval::Raw && credentials.is_none() {
+        true => Err(Failure::new(FailureKind::Usage, RAW_NEEDS_CREDENTIALS)),
+        false => Ok(credentials),
     }
 }
 

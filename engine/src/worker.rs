@@ -61,7 +61,7 @@ impl Worker {
 
     /// How far the sink is.
     #[must_use]
-    pub fn progress(&self) -> &Progress {
+    pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 

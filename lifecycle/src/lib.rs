@@ -1,5 +1,6 @@
 //! Who listens to what. Pure: no clock, no I/O.
 
+mod choices;
 mod chronicle;
 mod manager;
 mod plan;
@@ -7,6 +8,7 @@ mod set;
 mod state;
 mod universe;
 
+pub use choices::Choices;
 pub use chronicle::{Chronicle, Fact, Happened, Listener};
 pub use manager::{Failed, Manager};
 pub use plan::{Group, Overflow, Plan, Swap};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::plan::instrument;
+
 /// A set of channel names. Iterates in name order, so that equal sets make equal requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelSet(BTreeSet<String>);
@@ -40,6 +42,19 @@ impl ChannelSet {
         self.0.iter().map(String::as_str)
     }
 
+    /// The instruments that have channels of their own in the set, in name order.
+    #[must_use]
+    pub fn instruments(&self) -> BTreeSet<&str> {
+        let own = |channel| (instrument(channel), channel);
+        let own = self.iter().map(own).filter(|(name, channel)| name != channel);
+        own.filter(|(_, channel)| !channel.starts_with(INDEX)).map(|(name, _)| name).collect()
+    }
+
+    /// The channels that are an instrument's own, in name order.
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter(move |channel| instrument(channel) == name)
+    }
+
     /// The channels of `self` that are not in `other`, in name order.
     pub fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         self.0.difference(&other.0).map(String::as_str)
@@ -55,5 +70,29 @@ impl<S: Into<String>> FromIterator<S> for ChannelSet {
 impl<S: Into<String>> Extend<S> for ChannelSet {
     fn extend<I: IntoIterator<Item = S>>(&mut self, channels: I) {
         self.0.extend(channels.into_iter().map(Into::into));
+    }
+}
+
+/// Channels that are about an index, which is no instrument.
+const INDEX: &str = "deribit_price_index.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instruments_are_those_with_channels_of_their_own() {
+        let channels = [
+            "book.A.100ms",
+            "deribit_price_index.btc_usd",
+            "instrument.state.any.any",
+            "ticker.A.100ms",
+            "ticker.B.100ms",
+            "trades.option.BTC.100ms",
+        ];
+        let set: ChannelSet = channels.into_iter().collect();
+        assert_eq!(set.instruments().into_iter().collect::<Vec<_>>(), ["A", "B"]);
+        assert_eq!(set.of("A").collect::<Vec<_>>(), ["book.A.100ms", "ticker.A.100ms"]);
+        assert_eq!(set.of("C").count(), 0);
     }
 }

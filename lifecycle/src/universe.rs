@@ -10,18 +10,19 @@ use std::time::Duration;
 
 use schema::Micros;
 
-use crate::State;
+use crate::{Choices, State};
 
 /// The instruments of one exchange.
 ///
-/// Invariant: an instrument is recorded from the first word about it until it has ended. It ends
-/// once, and never because the exchange merely fell silent: a final state, a list without it, or
+/// Invariant: an instrument is recorded from the first word about it until it has ended, unless
+/// somebody has excluded it. It ends once, and never because the exchange merely fell silent: a final state, a list without it, or
 /// an hour after its expiry.
 #[derive(Clone, Debug)]
 pub struct Universe {
     known: BTreeMap<String, Known>,
     /// An instrument is recorded this long after its final state, its last ticks among them.
     linger: Duration,
+    choices: Choices,
     changes: u64,
 }
 
@@ -87,11 +88,16 @@ impl Universe {
     /// Nothing known. `linger` is how long after its final state an instrument is still recorded.
     #[must_use]
     pub fn new(linger: Duration) -> Self {
-        Self { known: BTreeMap::new(), linger, changes: 0 }
+        Self { known: BTreeMap::new(), linger, choices: Choices::default(), changes: 0 }
     }
 
     /// The instruments to record, with the currency under which each is listed, in name order.
     pub fn recorded(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.alive().filter(|(name, _)| !self.choices.is_excluded(name))
+    }
+
+    /// The instruments that have not ended, those among them that are excluded too.
+    pub fn alive(&self) -> impl Iterator<Item = (&str, &str)> {
         let alive = self.known.iter().filter(|(_, known)| known.ended.is_none());
         alive.map(|(name, known)| (name.as_str(), known.currency.as_str()))
     }
@@ -100,6 +106,20 @@ impl Universe {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// What was chosen instrument by instrument.
+    #[must_use]
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// These are the choices from now on.
+    pub fn choose(&mut self, choices: Choices) {
+        if self.choices != choices {
+            self.choices = choices;
+            self.changes += 1;
+        }
     }
 
     /// The state of an instrument, once anything was said of it.

@@ -128,6 +128,13 @@ impl Draft {
         self.times("timestamp")?.iter().flatten().min().map(Micros)
     }
 
+    /// The columns with their names; `sequence` is not there yet.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &ArrayRef)> {
+        let fields = self.schema.fields().iter().enumerate();
+        let named = fields.filter(|(index, _)| *index != Table::SEQUENCE);
+        named.map(|(_, field)| field.name().as_str()).zip(&self.columns)
+    }
+
     /// The column of that name, if the table has one of instants.
     fn times(&self, name: &str) -> Option<&TimestampMicrosecondArray> {
         let index = self.table.index_of(name)?;

@@ -50,6 +50,9 @@ pub(crate) struct Flags {
     /// Reader threads, 1 to 64 [default: 1].
     #[arg(long, value_name = "N")]
     readers: Option<u16>,
+    /// Answer on http://127.0.0.1:8100, and on 8000 and up for each shard (docs/control.md).
+    #[arg(long)]
+    control: bool,
     /// Trust the certificates of this PEM file alone.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -143,6 +146,7 @@ impl Flags {
         if self.ca_file.is_some() {
             config.tls.ca_file.clone_from(&self.ca_file);
         }
+        config.control.enabled |= self.control;
         config.telemetry.log = self.log.unwrap_or(config.telemetry.log);
         if self.sink.is_empty() {
             return Ok(false);

@@ -135,6 +135,7 @@ impl Link {
     /// A connection is being made.
     pub fn connecting(&self) {
         self.setup.meters.set_state(State::Connecting);
+        self.setup.meters.attempts.add(1);
     }
 
     /// A socket is connected: the handshake waits to be sent. Gives the socket's number.
@@ -178,6 +179,7 @@ impl Link {
                     open.upgraded = true;
                     session.connected(now);
                     meters.set_state(State::Subscribing);
+                    meters.opened.add(1);
                 }
                 Event::Text(message) => {
                     meters.message(message.len(), now.utc);
@@ -238,7 +240,8 @@ impl Link {
     /// at each change, and once a second.
     fn tell_facts(&mut self, now: Now, outbox: &mut Outbox) {
         let LineSetup { session, meters, shard, board, .. } = &self.setup;
-        meters.rows.set(session.decoder().tally().rows.sum());
+        meters.count(&session.decoder().tally().rows);
+        meters.refused.set(session.refused().count() as u64);
         let acknowledged = session.acknowledged();
         meters.acknowledged.set(acknowledged.len() as u64);
         if !acknowledged.is_empty() {
@@ -286,7 +289,7 @@ impl Link {
         let LineSetup { session, meters, shard, .. } = &mut self.setup;
         session.finish(now, &mut outbox.rows);
         let tally = session.decoder().tally().clone();
-        meters.rows.set(tally.rows.sum());
+        meters.count(&tally.rows);
         Report {
             shard: Arc::clone(shard),
             counters: *session.counters(),

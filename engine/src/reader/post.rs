@@ -35,12 +35,14 @@ pub struct Board(Arc<Shown>);
 #[derive(Debug, Default)]
 struct Shown {
     changes: AtomicU64,
-    channels: Mutex<ChannelSet>,
+    channels: Mutex<Arc<ChannelSet>>,
 }
 
 impl Board {
     pub(super) fn show(&self, channels: &ChannelSet) {
-        self.0.channels.lock().unwrap_or_else(PoisonError::into_inner).clone_from(channels);
+        // Copied outside of the lock, so that whoever looks holds up nobody.
+        let channels = Arc::new(channels.clone());
+        *self.0.channels.lock().unwrap_or_else(PoisonError::into_inner) = channels;
         self.0.changes.fetch_add(1, Ordering::Release);
     }
 
@@ -52,7 +54,7 @@ impl Board {
 
     /// The channels now.
     #[must_use]
-    pub fn channels(&self) -> ChannelSet {
-        self.0.channels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn channels(&self) -> Arc<ChannelSet> {
+        Arc::clone(&self.0.channels.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

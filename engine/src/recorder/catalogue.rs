@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use lifecycle::Group;
+use lifecycle::{Choices, Group};
 use schema::Now;
 use schema::tables::Rows;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Channels, Wishes};
+use super::{Channels, Wishes, choices};
 use crate::config::Config;
 use crate::deribit::instruments::{self, Listed};
 use crate::endpoint::Endpoint;
@@ -49,11 +49,13 @@ impl Catalogue {
     pub(super) fn ask_unless(
         stop: &Stop,
         wishes: &Wishes,
+        choices: &Choices,
         endpoint: &Endpoint,
         trust: &Trust,
     ) -> Result<Self, Failure> {
-        let (wishes, endpoint, trust) = (wishes.clone(), endpoint.clone(), trust.clone());
-        let asking = std::thread::spawn(move || Self::ask(&wishes, &endpoint, &trust));
+        let (wishes, choices) = (wishes.clone(), choices.clone());
+        let (endpoint, trust) = (endpoint.clone(), trust.clone());
+        let asking = std::thread::spawn(move || Self::ask(&wishes, &choices, &endpoint, &trust));
         while !asking.is_finished() {
             if stop.raised() {
                 let sentence = "stopped before the exchange had answered; nothing was recorded";
@@ -67,6 +69,7 @@ impl Catalogue {
     /// Asks the exchange, and selects.
     pub(super) fn ask(
         wishes: &Wishes,
+        choices: &Choices,
         endpoint: &Endpoint,
         trust: &Trust,
     ) -> Result<Self, Failure> {
@@ -80,7 +83,7 @@ impl Catalogue {
                     .collect();
                 let lists = lists?;
                 let candidates: Vec<Candidate> = lists.iter().flat_map(List::candidates).collect();
-                (lists, selection::from_instruments(config, &candidates))
+                (lists, choices::select(config, choices, candidates))
             }
             Channels::From(place) => {
                 let channels = selection::channels_in(&fetch(&rest, place)?);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use journal::Told;
-use lifecycle::{Chronicle, Fact, Listener, Plan, Swap, Universe, Why};
+use lifecycle::{ChannelSet, Chronicle, Fact, Listener, Plan, Swap, Universe, Why};
 use schema::instrument::{Instrument, Shape};
 use schema::tables::{LifecycleEvent, Rows};
 use schema::{Micros, Now};
@@ -70,7 +70,7 @@ impl Events {
         let listener = |((shard, swap), board): ((Arc<str>, Swap), &Board)| Listener {
             shard,
             goal: swap.goal,
-            acknowledged: board.channels(),
+            acknowledged: ChannelSet::clone(&board.channels()),
         };
         let listeners: Vec<Listener> = plan.swaps().zip(&self.boards).map(listener).collect();
         for fact in self.chronicle.heard(&listeners, universe.recorded()) {

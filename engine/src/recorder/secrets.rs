@@ -19,6 +19,16 @@ pub(super) fn credentials() -> Result<Option<Credentials>, Failure> {
     }
 }
 
+/// What has to be shown to change something. None is no error; one that can be guessed is.
+pub(super) fn control_token() -> Result<Option<String>, Failure> {
+    let token = secret(TOKEN)?;
+    if token.as_ref().is_some_and(|token| token.len() < TOKEN_BYTES_MIN) {
+        let sentence = format!("{TOKEN} is at least {TOKEN_BYTES_MIN} characters");
+        return Err(Failure::new(FailureKind::Usage, sentence));
+    }
+    Ok(token)
+}
+
 fn secret(name: &str) -> Result<Option<String>, Failure> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let file = format!("{name}_FILE");
@@ -48,3 +58,6 @@ fn half(missing: &str) -> Failure {
 pub(super) fn entropy() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+const TOKEN: &str = "TAPEDECK_CONTROL_TOKEN";
+const TOKEN_BYTES_MIN: usize = 16;

@@ -2,6 +2,8 @@
 //! the exchange's lists, hears what the readers overhear, and leaves a swap in every mailbox when
 //! the plan has changed.
 
+mod wishes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -15,19 +17,22 @@ use schema::instrument::listed_under;
 use schema::{Micros, Now};
 
 use super::catalogue::{self, Catalogue, List, Unlisted};
+use super::choices;
 use super::desk::Desk;
 use super::events::Events;
 use super::routine::Routine;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::control::Overview;
 use crate::deribit::{Overheard, Roster, Word, instruments};
 use crate::failure::Failure;
 use crate::queue::Inlet;
 use crate::reader::{LineSetup, Mailbox};
 use crate::rest::Rest;
-use crate::selection::{self, Candidate, SelectionError};
+use crate::selection::{Candidate, SelectionError};
 use crate::session::{CauseKind, Gap};
 use crate::stop::Stop;
+pub(super) use wishes::Wishes;
 
 /// What a steward is made of.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub(super) struct Setup {
     pub(super) asked: Micros,
     /// Where rows go.
     pub(super) inlet: Inlet,
+    /// What somebody chooses instrument by instrument.
+    pub(super) wishes: Wishes,
 }
 
 /// How a steward speaks with the lines.
@@ -104,6 +111,7 @@ struct Work {
     /// When their description is asked for, on the monotonic clock.
     describe_at: Option<Duration>,
     desk: Desk,
+    wishes: Wishes,
 }
 
 /// A question under way.
@@ -115,12 +123,13 @@ struct Asking {
 
 impl Work {
     fn new(setup: Setup) -> Self {
-        let Setup { config, rest, clock, plan, ties, catalogue, asked, inlet } = setup;
+        let Setup { config, rest, clock, plan, ties, catalogue, asked, inlet, wishes } = setup;
         let Ties { mailboxes, mut events, overheard, roster } = ties;
         let mut desk = Desk::new(inlet);
         let Catalogue { lists, groups } = catalogue;
         let mut manager = Manager::new(&config.exchange.currencies, config.lifecycle.refresh);
         let mut universe = Universe::new(config.lifecycle.linger);
+        universe.choose(wishes.choices.clone());
         let now = clock.now();
         for List { currency, listed } in &lists {
             let _ = manager.ask(now);
@@ -132,6 +141,7 @@ impl Work {
         }
         events.end_missed(&universe, now, &mut desk.rows);
         roster.set(universe.recorded().map(|(name, _)| name));
+        wishes.published.publish(Overview::new(&plan, &universe));
         Self {
             config,
             rest: Arc::new(rest),
@@ -151,6 +161,7 @@ impl Work {
             undescribed: BTreeSet::new(),
             describe_at: None,
             desk,
+            wishes,
         }
     }
 
@@ -167,9 +178,13 @@ impl Work {
         while let Some(currency) = self.manager.ask(now) {
             self.ask(currency, now);
         }
+        let answers = self.obey();
         if self.followed != self.universe.changes() {
             self.followed = self.universe.changes();
             self.follow(now);
+        }
+        if !answers.is_empty() {
+            self.answer(answers);
         }
         self.events.compare(&self.universe, &self.plan, now, &mut self.desk.rows);
         self.desk.hand_over();
@@ -257,6 +272,9 @@ impl Work {
                 (What::State(state), _) => self.push_state(event, Some(state), now),
                 (What::Ended(why), _) => {
                     self.undescribed.remove(&event.name);
+                    if why != Why::Unlisted {
+                        self.forget(&event.name);
+                    }
                     tracing::info!(
                         "Instrument no longer recorded: {} ({})",
                         event.name,
@@ -264,6 +282,9 @@ impl Work {
                     );
                 }
             }
+        }
+        if !events.is_empty() {
+            self.publish();
         }
     }
 
@@ -304,15 +325,7 @@ impl Work {
         let candidates: Vec<Candidate> = recorded
             .map(|(name, currency)| Candidate { name: name.into(), currency: currency.into() })
             .collect();
-        let mut config = self.config.clone();
-        let wanted = &mut config.exchange.instruments;
-        let chosen = !wanted.is_empty();
-        wanted.retain(|name| candidates.iter().any(|candidate| candidate.name == *name));
-        let selected = match chosen && wanted.is_empty() {
-            true => Err(SelectionError::Nothing),
-            false => selection::from_instruments(&config, &candidates),
-        };
-        let mut groups = match selected {
+        let mut groups = match choices::follow(&self.config, self.universe.choices(), candidates) {
             Ok(groups) => groups,
             Err(SelectionError::Nothing) => Vec::new(),
             Err(error) => return tracing::error!("the plan stays as it was: {error}"),
@@ -328,6 +341,12 @@ impl Work {
         }
         tracing::info!("{} channels are to be recorded from now on", plan.channels());
         self.plan = plan;
+        self.publish();
+    }
+
+    /// Tells whoever asks what is recorded.
+    fn publish(&self) {
+        self.wishes.published.publish(Overview::new(&self.plan, &self.universe));
     }
 
     /// What finds no room is a gap as long as it lasts.

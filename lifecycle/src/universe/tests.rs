@@ -137,3 +137,18 @@ fn every_instrument_appears_and_ends_by_turns() {
         }
     }
 }
+
+#[test]
+fn an_excluded_instrument_is_alive_and_not_recorded() {
+    let mut universe = Universe::new(LINGER);
+    let listed = |name: &str| Listed { name: name.into(), state: None, expires: None };
+    let _ = universe.list("BTC", &[listed("A"), listed("B")], Micros(1));
+    let mut choices = Choices::default();
+    choices.exclude("A");
+    let before = universe.changes();
+    universe.choose(choices.clone());
+    assert_eq!(universe.recorded().collect::<Vec<_>>(), [("B", "BTC")]);
+    assert_eq!(universe.alive().count(), 2);
+    universe.choose(choices);
+    assert_eq!(universe.changes(), before + 1, "the same choices change nothing");
+}

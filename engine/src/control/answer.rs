@@ -1,0 +1,27 @@
+//! Answers: JSON with a status code that says the same as the body.
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+/// A body with its status code.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    (status, Json(body)).into_response()
+}
+
+/// The predecessor's shape of every error.
+pub(super) fn refusal(status: StatusCode, error: &str) -> Response<Body> {
+    json(status, &serde_json::json!({ "success": false, "error": error }))
+}
+
+/// What is not there.
+pub(super) async fn not_found() -> Response<Body> {
+    refusal(StatusCode::NOT_FOUND, "there is no such address; docs/control.md has them all")
+}
+
+/// What cannot be done there.
+pub(super) async fn not_allowed() -> Response<Body> {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
+}

@@ -1,0 +1,145 @@
+//! A wish from its text to its answer: given to the steward, then waited for until the exchange has
+//! acknowledged it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::hub::Hub;
+use super::orders::{Order, Outcome, Verb};
+
+/// What has become of every instrument.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// The exchange has acknowledged it.
+    pub(super) done: Vec<String>,
+    /// It was like that before.
+    pub(super) already: Vec<String>,
+    /// It is not as it was wished, with the reason.
+    pub(super) failed: Vec<(String, String)>,
+    /// Whether any of those failed because the exchange did not answer in time.
+    pub(super) late: bool,
+}
+
+impl Done {
+    /// The status code that says the same as the lists.
+    pub(super) fn status(&self) -> StatusCode {
+        match (self.failed.is_empty(), self.late) {
+            (true, _) => StatusCode::OK,
+            (false, true) => StatusCode::GATEWAY_TIMEOUT,
+            (false, false) => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+}
+
+/// The instruments that a body names, each once, in its order.
+pub(super) async fn read(body: Body) -> Result<Vec<String>, (StatusCode, String)> {
+    #[derive(Deserialize)]
+    struct Wish {
+        #[serde(default)]
+        instruments: Vec<String>,
+    }
+    let refuse = |status, text: String| Err((status, text));
+    let bytes = match timeout(BODY_MAX, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => {
+            let text = format!("the body broke off, or is longer than {BODY_BYTES_MAX} bytes");
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, text);
+        }
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long".into()),
+    };
+    let wish: Wish = match serde_json::from_slice(&bytes) {
+        Ok(wish) => wish,
+        Err(error) => {
+            let text = format!("the body is not {{\"instruments\": [\"NAME\", …]}}: {error}");
+            return refuse(StatusCode::BAD_REQUEST, text);
+        }
+    };
+    let mut seen = BTreeSet::new();
+    let mut names = wish.instruments;
+    names.retain(|name| seen.insert(name.clone()));
+    if names.is_empty() {
+        return refuse(StatusCode::BAD_REQUEST, "No instruments provided".into());
+    }
+    if let Some(name) = names.iter().find(|name| name.len() > NAME_BYTES_MAX) {
+        let name: String = name.chars().take(20).collect();
+        return refuse(StatusCode::BAD_REQUEST, format!("no instrument has a name like {name:?}…"));
+    }
+    Ok(names)
+}
+
+/// Gives the order and waits for what becomes of it.
+pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
+    let deadline = Instant::now() + ACKNOWLEDGED_MAX;
+    let all = |why: &str| Done {
+        failed: names.iter().map(|name| (name.clone(), why.to_owned())).collect(),
+        ..Done::default()
+    };
+    let Some(orders) = &hub.sources.orders else { return all(BY_HAND) };
+    let (reply, answer) = oneshot::channel();
+    if !orders.give(Order { verb, instruments: names.clone(), reply }) {
+        return all("too many changes wait already");
+    }
+    let outcomes = match timeout_at(deadline, answer).await {
+        Ok(Ok(outcomes)) => outcomes,
+        Ok(Err(_)) => return all("the recorder is ending"),
+        Err(_) => {
+            return Done { late: true, ..all("the recorder has not got round to it in 10 s") };
+        }
+    };
+    let mut done = Done::default();
+    let mut waiting = Vec::new();
+    for (name, outcome) in names.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Planned => waiting.push(name),
+            Outcome::Already => done.already.push(name),
+            Outcome::Refused(why) => done.failed.push((name, why)),
+        }
+    }
+    let mut changes = None;
+    while !waiting.is_empty() {
+        let shown: u64 = hub.sources.shards.iter().map(|shard| shard.board.changes()).sum();
+        if changes.replace(shown) != Some(shown) {
+            let (acknowledged, rest) =
+                waiting.into_iter().partition(|name| acknowledged(hub, verb, name));
+            done.done.extend::<Vec<String>>(acknowledged);
+            waiting = rest;
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        sleep(POLL).await;
+    }
+    done.late = !waiting.is_empty();
+    done.failed.extend(waiting.into_iter().map(|name| (name, LATE.to_owned())));
+    done
+}
+
+/// Whether the exchange has acknowledged what the plan says of an instrument.
+fn acknowledged(hub: &Hub, verb: Verb, name: &str) -> bool {
+    let overview = hub.sources.published.look();
+    let mut shards = overview.shards.iter().zip(&hub.sources.shards);
+    shards.all(|(planned, shard)| {
+        let shown = shard.board.channels();
+        match verb {
+            Verb::Pin => planned.goal.of(name).all(|channel| shown.contains(channel)),
+            Verb::Exclude => shown.of(name).next().is_none(),
+        }
+    })
+}
+
+const BY_HAND: &str =
+    "the channels of this recorder were given by hand (--channels-from): nothing can be changed";
+const LATE: &str =
+    "the exchange has not acknowledged it within 10 s; the wish is kept, and asked for again";
+const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
+const BODY_MAX: Duration = Duration::from_secs(5);
+/// Several thousand names.
+const BODY_BYTES_MAX: usize = 256 << 10;
+const NAME_BYTES_MAX: usize = 64;

@@ -1,0 +1,130 @@
+//! What somebody has chosen instrument by instrument: taken from the control API, kept on the disk
+//! and laid over the configuration.
+
+use lifecycle::Choices;
+use schema::Instrument;
+use schema::instrument::Shape;
+use tokio::sync::oneshot;
+
+use super::Work;
+use crate::control::{Intake, Order, Outcome, Overview, Published, Verb};
+use crate::recorder::choices::Keeping;
+
+/// What somebody chooses instrument by instrument.
+#[derive(Debug)]
+pub(in crate::recorder) struct Wishes {
+    /// What was chosen before the start.
+    pub(in crate::recorder) choices: Choices,
+    /// Where wishes come from.
+    pub(in crate::recorder) intake: Intake,
+    /// Where choices are kept.
+    pub(in crate::recorder) keeping: Keeping,
+    /// Where the outcome is shown.
+    pub(in crate::recorder) published: Published,
+}
+
+/// An order that was carried out and not answered yet.
+pub(super) struct Answer {
+    verb: Verb,
+    outcomes: Vec<(String, Outcome)>,
+    reply: oneshot::Sender<Vec<Outcome>>,
+}
+
+impl Work {
+    /// Takes every order that waits. The plan follows in the same turn, [`answer`](Self::answer)
+    /// after it.
+    pub(super) fn obey(&mut self) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Some(order) = self.wishes.intake.next() {
+            let Order { verb, instruments, reply } = order;
+            let mut choices = self.universe.choices().clone();
+            let planned = Overview::of_plan(&self.plan);
+            let mut outcomes: Vec<(String, Outcome)> = Vec::with_capacity(instruments.len());
+            for name in instruments {
+                let recorded = planned.shard_of(&name).is_some();
+                let outcome = match (verb, self.recordable(&name)) {
+                    (Verb::Pin, Err(why)) => Outcome::Refused(why),
+                    (Verb::Exclude, Err(_)) => Outcome::Already,
+                    (_, Ok(())) => {
+                        let _ = match verb {
+                            Verb::Pin => choices.pin(&name),
+                            Verb::Exclude => choices.exclude(&name),
+                        };
+                        match recorded == (verb == Verb::Pin) {
+                            true => Outcome::Already,
+                            false => Outcome::Planned,
+                        }
+                    }
+                };
+                outcomes.push((name, outcome));
+            }
+            if let Err(why) = self.keep(choices) {
+                outcomes
+                    .iter_mut()
+                    .for_each(|(_, outcome)| *outcome = Outcome::Refused(why.clone()));
+            }
+            answers.push(Answer { verb, outcomes, reply });
+        }
+        answers
+    }
+
+    /// Answers when the plan has followed: what it has no room for is refused.
+    pub(super) fn answer(&self, answers: Vec<Answer>) {
+        let planned = Overview::of_plan(&self.plan);
+        for Answer { verb, outcomes, reply } in answers {
+            let outcome = |(name, outcome): (String, Outcome)| match outcome {
+                Outcome::Planned if verb == Verb::Pin && planned.shard_of(&name).is_none() => {
+                    Outcome::Refused(HOMELESS.to_owned())
+                }
+                outcome => outcome,
+            };
+            // Whoever asked may be gone.
+            let _ = reply.send(outcomes.into_iter().map(outcome).collect());
+        }
+    }
+
+    /// Forgets what was chosen of an instrument that is over.
+    pub(super) fn forget(&mut self, name: &str) {
+        let mut choices = self.universe.choices().clone();
+        if choices.forget(name)
+            && let Err(why) = self.keep(choices)
+        {
+            // The next start forgets it too.
+            tracing::warn!("{why}");
+        }
+    }
+
+    /// Keeps choices, first on the disk.
+    fn keep(&mut self, choices: Choices) -> Result<(), String> {
+        if choices == *self.universe.choices() {
+            return Ok(());
+        }
+        self.wishes.keeping.write(&choices)?;
+        tracing::info!(
+            "{} instruments are pinned, {} are excluded",
+            choices.pinned().count(),
+            choices.excluded().count()
+        );
+        self.universe.choose(choices);
+        Ok(())
+    }
+
+    fn recordable(&self, name: &str) -> Result<(), String> {
+        match Instrument::parse(name).shape {
+            Shape::Option { .. } | Shape::Perpetual => {}
+            Shape::Future { .. } | Shape::Spot | Shape::Other => {
+                return Err("options and perpetuals are recorded, and this is neither".to_owned());
+            }
+        }
+        match self.universe.alive().any(|(alive, _)| alive == name) {
+            true => Ok(()),
+            false => {
+                let currencies = self.config.exchange.currencies.join(", ");
+                Err(format!("the exchange lists no such instrument of {currencies}"))
+            }
+        }
+    }
+}
+
+const HOMELESS: &str =
+    "no shard can take it: there is no room, or no channel of its own is recorded";
