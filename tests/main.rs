@@ -11,6 +11,7 @@ mod clients;
 mod cluster;
 mod command;
 mod compaction;
+mod control;
 mod database;
 mod database_kills;
 mod days;

@@ -8,3 +8,4 @@ pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod simulate;
 pub(crate) mod sinks;
+pub(crate) mod status;

@@ -2,7 +2,9 @@
 //! that others write, so that nobody who records waits for it.
 
 mod answer;
+mod api;
 mod change;
+mod exposition;
 mod health;
 mod hub;
 mod legacy;
@@ -10,7 +12,9 @@ mod limits;
 mod orders;
 mod overview;
 mod server;
+mod stream;
 mod token;
+pub mod views;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -33,11 +37,12 @@ pub use token::Guard;
 /// Ports that are ours, before anybody is answered.
 #[derive(Debug)]
 pub struct Doors {
+    whole: TcpListener,
     shards: Vec<TcpListener>,
 }
 
 impl Doors {
-    /// Takes the ports of so many shards.
+    /// Takes the port of the recorder and those of so many shards.
     ///
     /// # Errors
     /// One sentence that names the port that cannot be had.
@@ -46,7 +51,8 @@ impl Doors {
             let port = config.port_of(shard).expect("the configuration was checked");
             listen(SocketAddr::new(config.listen, port), "control.shard_port")
         };
-        Ok(Self { shards: (0..shards).map(door).collect::<Result<_, _>>()? })
+        let whole = listen(SocketAddr::new(config.listen, config.port), "control.port")?;
+        Ok(Self { whole, shards: (0..shards).map(door).collect::<Result<_, _>>()? })
     }
 }
 
@@ -104,7 +110,9 @@ impl Doors {
             announce(&format_args!("shard {name}"), &listener);
             (listener, legacy::routes(Arc::clone(hub), shard))
         });
-        shards.collect()
+        announce(&"the recorder", &self.whole);
+        let whole = (self.whole, api::routes(Arc::clone(hub)));
+        std::iter::once(whole).chain(shards).collect()
     }
 }
 

@@ -17,6 +17,8 @@ pub enum FailureKind {
     Stopped,
     /// 130: a signal came before the work was done; the same command goes on with it.
     Interrupted,
+    /// 1: the recorder that was asked is not well, or does not answer.
+    Unhealthy,
     /// 2: the command line or the configuration.
     Usage,
     /// 3: the exchange, or the way to it.
@@ -58,6 +60,7 @@ impl Failure {
         ExitCode::from(match self.kind {
             FailureKind::Stopped => 0,
             FailureKind::Interrupted => 130,
+            FailureKind::Unhealthy => 1,
             FailureKind::Usage => 2,
             FailureKind::Exchange => 3,
             FailureKind::Storage => 4,

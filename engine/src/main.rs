@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, export, inspect, migrate, probe, record, simulate, sinks};
+use crate::commands::{demo, export, inspect, migrate, probe, record, simulate, sinks, status};
 
 /// Fast, and gives memory back: a recorder runs for years.
 #[global_allocator]
@@ -17,9 +17,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "tapedeck",
     version,
-    after_help = "Exit codes: 0 done, 2 usage or configuration, 3 exchange, 4 storage, \
-                  5 database, 6 the data folder is in use, 130 ended by a \
-                  signal before it was done."
+    after_help = "Exit codes: 0 done, 1 the recorder that was asked is not healthy, 2 usage or \
+                  configuration, 3 exchange, 4 storage, 5 database, 6 the data folder is in use, \
+                  130 ended by a signal before it was done."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -43,6 +43,10 @@ enum Command {
     /// Say how far each sink is in the journal, or forget one.
     #[command(subcommand)]
     Sinks(sinks::Command),
+    /// Say how a recorder is that answers on its control API; exit code 1 if it is not healthy.
+    Status(status::Flags),
+    /// The same again each second, with rates.
+    Top(status::Flags),
     /// Try each uncertain fact about the exchange against the live exchange.
     Probe(probe::Flags),
 }
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
         Command::Export(flags) => export::run(flags),
         Command::Migrate(flags) => migrate::run(&flags),
         Command::Sinks(command) => sinks::run(&command),
+        Command::Status(flags) => status::status(&flags),
+        Command::Top(flags) => status::top(&flags),
         Command::Probe(flags) => probe::run(&flags),
     };
     match done {

@@ -81,7 +81,7 @@ fn value(column: &dyn Array, row: usize) -> Value {
         DataType::Dictionary(..) => {
             let names = column.as_dictionary::<Int32Type>();
             names.downcast_dict::<StringArray>().map_or(Value::Null, |names| {
-                let text: Option<&str> = (&names).into_iter().nth(row).flatten();
+                let text: Option<&str> = names.into_iter().nth(row).flatten();
                 text.into()
             })
         }

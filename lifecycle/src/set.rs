@@ -42,15 +42,19 @@ impl ChannelSet {
         self.0.iter().map(String::as_str)
     }
 
+    /// The channels that are an instrument's own, in name order, each after its instrument.
+    pub fn owned(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = self.iter().map(|channel| (instrument(channel), channel));
+        named.filter(|(name, channel)| name != channel && !channel.starts_with(INDEX))
+    }
+
     /// The instruments that have channels of their own in the set, in name order.
     #[must_use]
     pub fn instruments(&self) -> BTreeSet<&str> {
-        let own = |channel| (instrument(channel), channel);
-        let own = self.iter().map(own).filter(|(name, channel)| name != channel);
-        own.filter(|(_, channel)| !channel.starts_with(INDEX)).map(|(name, _)| name).collect()
+        self.owned().map(|(name, _)| name).collect()
     }
 
-    /// The channels that are an instrument's own, in name order.
+    /// The channels of one instrument alone, in name order.
     pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.iter().filter(move |channel| instrument(channel) == name)
     }

@@ -1,6 +1,7 @@
 //! What the control API knows: numbers that other threads write, and pictures that they replace.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub(super) struct Hub {
     pub(super) started: Micros,
     pub(super) guard: Guard,
     pub(super) requests: Requests,
+    /// Those who listen to events.
+    pub(super) listeners: AtomicUsize,
     limits: Mutex<Limits>,
     watch: Mutex<Watch>,
     health: Mutex<Arc<Health>>,
@@ -83,6 +86,7 @@ impl Hub {
             sources,
             guard,
             requests: Requests::default(),
+            listeners: AtomicUsize::default(),
             limits: Mutex::new(Limits::new(per_second)),
             watch: Mutex::default(),
             health: Mutex::default(),

@@ -1,6 +1,7 @@
 //! What is recorded, as the steward tells it to whoever asks: a picture that is never changed, only
 //! replaced, so that looking at it holds up nobody.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lifecycle::{ChannelSet, Plan, State, Universe};
@@ -89,5 +90,17 @@ impl Overview {
     pub fn shard_of(&self, instrument: &str) -> Option<&Arc<str>> {
         let has = |shard: &&Planned| shard.goal.instruments().contains(instrument);
         self.shards.iter().find(has).map(|shard| &shard.shard)
+    }
+
+    /// Every instrument that has channels of its own: its shard's place, and the channels.
+    #[must_use]
+    pub fn homes(&self) -> BTreeMap<&str, (usize, Vec<&str>)> {
+        let mut homes: BTreeMap<&str, (usize, Vec<&str>)> = BTreeMap::new();
+        for (place, planned) in self.shards.iter().enumerate() {
+            for (name, channel) in planned.goal.owned() {
+                homes.entry(name).or_insert((place, Vec::new())).1.push(channel);
+            }
+        }
+        homes
     }
 }

@@ -1,0 +1,126 @@
+//! The whole recorder's port: `/api/v1`, health, readiness, metrics, and what describes them.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+
+use super::hub::Hub;
+use super::views::{Gaps, Health, Instrument, Plan, Shard};
+use super::{answer, exposition, stream};
+
+/// The endpoints of the recorder.
+pub(super) fn routes(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/shards", get(shards))
+        .route("/api/v1/instruments", get(instruments))
+        .route("/api/v1/plan", get(plan))
+        .route("/api/v1/gaps", get(gaps))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/openapi.json", get(openapi))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::not_allowed)
+        .with_state(hub)
+}
+
+/// The description, made from the handlers below.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "tapedeck", description = "What a recorder is doing. docs/control.md has more."),
+    paths(health, ready, metrics, shards, instruments, plan, gaps, events, openapi)
+)]
+struct Description;
+
+/// How the recorder is, with reasons.
+#[utoipa::path(get, path = "/health", responses(
+    (status = 200, description = "healthy", body = Health),
+    (status = 503, description = "unhealthy", body = Health)
+))]
+async fn health(State(hub): State<Arc<Hub>>) -> Response<Body> {
+    let health = Health::of(&hub);
+    let status = match health.reasons.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    answer::json(status, &health)
+}
+
+/// Whether every channel that the exchange grants is acknowledged, and the journal works.
+#[utoipa::path(get, path = "/ready", responses(
+    (status = 200, description = "ready", body = Health),
+    (status = 503, description = "not ready yet, or not now", body = Health)
+))]
+async fn ready(State(hub): State<Arc<Hub>>) -> Response<Body> {
+    let health = Health::of(&hub);
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer::json(status, &health)
+}
+
+/// Numbers for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "metrics", body = String, content_type = "text/plain")
+))]
+async fn metrics(State(hub): State<Arc<Hub>>) -> Response<Body> {
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition::text(&hub)).into_response()
+}
+
+/// Every connection: what it is doing, and its numbers.
+#[utoipa::path(get, path = "/api/v1/shards", responses(
+    (status = 200, description = "the shards", body = Vec<Shard>)
+))]
+async fn shards(State(hub): State<Arc<Hub>>) -> Json<Vec<Shard>> {
+    Json(Shard::all(&hub))
+}
+
+/// Every instrument that the exchange lists, and who listens to it.
+#[utoipa::path(get, path = "/api/v1/instruments", responses(
+    (status = 200, description = "the instruments", body = Vec<Instrument>)
+))]
+async fn instruments(State(hub): State<Arc<Hub>>) -> Json<Vec<Instrument>> {
+    Json(Instrument::all(&hub))
+}
+
+/// Which shard is to listen to which channels.
+#[utoipa::path(get, path = "/api/v1/plan", responses(
+    (status = 200, description = "the plan", body = Plan)
+))]
+async fn plan(State(hub): State<Arc<Hub>>) -> Json<Plan> {
+    Json(Plan::of(&hub.sources.published.look()))
+}
+
+/// The newest gaps since the start.
+#[utoipa::path(get, path = "/api/v1/gaps", responses(
+    (status = 200, description = "the gaps", body = Gaps)
+))]
+async fn gaps(State(hub): State<Arc<Hub>>) -> Json<Gaps> {
+    Json(Gaps::of(&hub))
+}
+
+/// What happens, while it happens, as server-sent events.
+#[utoipa::path(get, path = "/api/v1/events", responses(
+    (status = 200, description = "events", body = String, content_type = "text/event-stream"),
+    (status = 503, description = "too many listen already")
+))]
+async fn events(State(hub): State<Arc<Hub>>, headers: HeaderMap) -> Response<Body> {
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    match stream::events(&hub, last) {
+        Some(events) => events.into_response(),
+        None => answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many listen already"),
+    }
+}
+
+/// This description.
+#[utoipa::path(get, path = "/api/v1/openapi.json", responses(
+    (status = 200, description = "OpenAPI 3", content_type = "application/json", body = String)
+))]
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
