@@ -141,12 +141,6 @@ impl Cluster {
         self.server.as_ref().map(Child::id)
     }
 
-    /// A folder that the server can write in.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// The port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
