@@ -49,7 +49,8 @@ fn chunks_move_one_by_one() {
     assert!(done(&url, &["--allow-rewrite"]).contains("nothing to do"));
     assert_eq!((sql(ROWS), sql(VIEWS)), (rows.clone(), String::new()));
     assert_eq!(sql(metadata), known, "an old event is no news");
-    // Rows that were kept for ever are. Chunks are of a day, and those of more than a week ago are compressed again.
+    // Rows that were kept for ever are. Chunks are of a day, and those of more than a week ago are
+    // compressed again.
     assert_eq!(sql(STORAGE), STORED);
     assert_eq!(sizes, "t|f", "old rows were compressed, and so they are now");
     assert_eq!(sql(SIZES.replace("_before_tapedeck", "").as_str()), "t|f");
@@ -113,7 +114,8 @@ CREATE TABLE lifecycle_events (event_time timestamptz NOT NULL, id serial, event
     NOT NULL, instrument_name varchar(50), currency varchar(10), collector_id varchar(50),
     details jsonb, success boolean NOT NULL DEFAULT true, error_message text,
     created_at timestamptz DEFAULT now(), PRIMARY KEY (event_time, id));
-SELECT create_hypertable('lifecycle_events', 'event_time', chunk_time_interval => interval '7 days');
+SELECT create_hypertable('lifecycle_events', 'event_time',
+    chunk_time_interval => interval '7 days');
 ALTER TABLE lifecycle_events SET (timescaledb.compress);
 INSERT INTO lifecycle_events (event_time, event_type, instrument_name, created_at)
     SELECT '2025-11-10 00:00+00'::timestamptz + i * interval '5 h', 'instrument_expired',

@@ -192,6 +192,11 @@ fn what_cannot_move_says_why() {
     let words = ["merging old rows into eth_option_quotes", "check constraint"];
     refused(&url, &["--allow-rewrite"], 5, &words);
     assert_eq!(cluster.psql("why", ROWS), before);
+    // A trigger of somebody's that takes a row out of a step.
+    let _ = cluster.psql("why", PICKY);
+    let words = ["merging old rows into eth_option_quotes", "the new table takes"];
+    refused(&url, &["--allow-rewrite"], 5, &words);
+    assert_eq!(cluster.psql("why", ROWS), before);
 }
 
 /// A table of the predecessor's with a few steps of rows, a new one beside it with a few of ours,
@@ -228,6 +233,11 @@ DO $$BEGIN IF to_regrole('notebook') IS NULL THEN CREATE ROLE notebook; END IF; 
 GRANT SELECT ON eth_option_quotes TO notebook;
 CREATE VIEW mine AS SELECT instrument, delta FROM eth_option_quotes WHERE instrument LIKE '%P'";
 
+const PICKY: &str = "ALTER TABLE eth_option_quotes_tapedeck
+    DROP CONSTRAINT eth_option_quotes_tapedeck_delta_check;
+CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+CREATE TRIGGER picky BEFORE INSERT ON eth_option_quotes_tapedeck FOR EACH ROW
+    WHEN (NEW.timestamp = '2025-11-10 00:00:07+00') EXECUTE FUNCTION picky()";
 const COUNT: &str = "SELECT count(*) FROM eth_option_quotes";
 const LATE: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'
     AND datname = current_database()";

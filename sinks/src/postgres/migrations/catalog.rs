@@ -368,8 +368,8 @@ const HYPERTABLES: &str = "SELECT hypertable_name::text, compression_enabled \
     FROM timescaledb_information.hypertables WHERE hypertable_schema = 'public'";
 const SIZES: &str = "SELECT relname::text, coalesce(pg_table_size(oid), 0) FROM pg_class \
     WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'";
-const CHUNKS: &str = "SELECT hypertable_name::text, count(*), sum(bytes)::bigint, max(bytes)::bigint \
-    FROM (SELECT c.hypertable_name, coalesce(pg_table_size(to_regclass(\
+const CHUNKS: &str = "SELECT hypertable_name::text, count(*), sum(bytes)::bigint, \
+    max(bytes)::bigint FROM (SELECT c.hypertable_name, coalesce(pg_table_size(to_regclass(\
             format('%I.%I', c.chunk_schema, c.chunk_name))), 0) + coalesce(b.bytes, 0) AS bytes \
         FROM timescaledb_information.chunks c LEFT JOIN (BEFORE) AS b \
             ON b.chunk_schema = c.chunk_schema AND b.chunk_name = c.chunk_name \

@@ -95,15 +95,17 @@ impl<'a> Work<'a> {
             if self.is_empty(&chunk.place).await? {
                 continue;
             }
-            let range = chunk.range();
-            let columns = self.columns();
+            let (range, columns) = (chunk.range(), self.columns());
+            let there = self.ask(&format!("SELECT count(*) FROM {old} WHERE {range}")).await?;
             let insert =
                 format!("INSERT INTO {new} ({columns}) SELECT {columns} FROM {old} WHERE {range}");
-            let rows = self.quietly(&insert).await?;
+            self.hush().await?;
+            let rows = self.run(&insert).await?;
+            self.unhush().await?;
             self.run(&format!("DELETE FROM {old} WHERE {range}")).await?;
-            // What is not known to have gone once is not let go.
-            if rows == 0 || !self.is_empty(&chunk.place).await? {
-                return Err(self.wrong(&format!("the rows of {} cannot be moved", chunk.place)));
+            self.check(&chunk.place, &there[0], rows)?;
+            if !self.is_empty(&chunk.place).await? {
+                return Err(self.wrong(&format!("the rows of {} cannot be removed", chunk.place)));
             }
             self.moved(progress, rows).await?;
             progress.until = Some(chunk.to);
@@ -120,8 +122,7 @@ impl<'a> Work<'a> {
                  current_setting('block_size')::bigint"
         );
         let size = self.ask(&size).await?;
-        let number = |column| u64::try_from(size[0].get::<_, i64>(column)).unwrap_or(0);
-        let (pages, page_bytes) = (number(0), number(1).max(1));
+        let (pages, page_bytes) = (count(&size[0], 0), count(&size[0], 1).max(1));
         if progress.page >= pages {
             if self.is_empty(&old).await? {
                 return Ok(Step::Empty);
@@ -133,10 +134,15 @@ impl<'a> Work<'a> {
         let columns = self.columns();
         let insert = format!(
             "WITH moved AS (DELETE FROM {old} WHERE ctid >= '({from},0)' AND ctid < '({to},0)' \
-                 RETURNING {columns}) \
-             INSERT INTO {new} ({columns}) SELECT {columns} FROM moved"
+                 RETURNING {columns}), \
+             put AS (INSERT INTO {new} ({columns}) SELECT {columns} FROM moved RETURNING 1) \
+             SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM put)"
         );
-        let rows = self.quietly(&insert).await?;
+        self.hush().await?;
+        let counts = self.ask(&insert).await?;
+        self.unhush().await?;
+        let rows = count(&counts[0], 1);
+        self.check(&old, &counts[0], rows)?;
         progress.page = to;
         if rows == 0 {
             return Ok(Step::Nothing);
@@ -151,16 +157,30 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Puts rows into the new table without telling our triggers, which have seen them.
-    async fn quietly(&self, insert: &str) -> Result<u64, DatabaseError> {
+    /// Takes our triggers off the new table, which have seen old rows before; nobody else puts rows
+    /// there until they are on again.
+    async fn hush(&self) -> Result<(), DatabaseError> {
         let new = new_rows(self.name);
-        let relation = &self.catalog.relations[&new];
-        for trigger in &relation.triggers {
+        for trigger in &self.catalog.relations[&new].triggers {
             self.run(&format!("DROP TRIGGER {} ON {new}", quoted(&trigger.name))).await?;
         }
-        let rows = self.run(insert).await?;
-        self.run_all(&triggers(relation, &new)).await?;
-        Ok(rows)
+        Ok(())
+    }
+
+    async fn unhush(&self) -> Result<(), DatabaseError> {
+        let new = new_rows(self.name);
+        self.run_all(&triggers(&self.catalog.relations[&new], &new)).await
+    }
+
+    /// What is not known to have arrived is not let go: a trigger of somebody's may take rows out.
+    fn check(&self, place: &str, there: &Row, rows: u64) -> Result<(), DatabaseError> {
+        let there = count(there, 0);
+        match there == rows {
+            true => Ok(()),
+            false => Err(self.wrong(&format!(
+                "of the {there} rows of {place}, the new table takes {rows} (has it a trigger?)"
+            ))),
+        }
     }
 
     /// Drops old chunks that have no rows.
@@ -168,7 +188,8 @@ impl<'a> Work<'a> {
         let old = old_rows(self.name);
         self.run(&format!("LOCK TABLE {old} IN SHARE ROW EXCLUSIVE MODE")).await?;
         for chunk in self.chunks().await? {
-            if self.is_empty(&chunk.place).await? {
+            let inside = format!("{old} WHERE {}", chunk.range());
+            if self.is_empty(&inside).await? {
                 let (from, to) = (chunk.from, chunk.to);
                 let drop = format!(
                     "SELECT drop_chunks('{old}', older_than => '{to}'::timestamptz, \
@@ -260,6 +281,11 @@ impl Chunk {
         let time = quoted(&self.time);
         format!("{time} >= '{}' AND {time} < '{}'", self.from, self.to)
     }
+}
+
+/// A number that is none below zero, which the server has signed.
+fn count(row: &Row, column: usize) -> u64 {
+    row.get::<_, i64>(column).try_into().unwrap_or(0)
 }
 
 async fn ask(

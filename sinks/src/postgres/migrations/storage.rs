@@ -64,14 +64,7 @@ pub(super) fn plan(
     }
     let name = &beside::taker(catalog, name);
     let relation = catalog.relations.get(name);
-    let index = time_index(name);
-    if !catalog.indexes.contains(&index) {
-        plan.push_costly(
-            format!("index {name} by time (BRIN)"),
-            format!("CREATE INDEX IF NOT EXISTS {index} ON {name} USING brin ({})", table.time),
-            Cost::of(relation),
-        );
-    }
+    index(catalog, table, name, plan);
     if catalog.timescale.is_none() {
         return;
     }
@@ -121,6 +114,17 @@ pub(super) fn plan(
                  tables that it makes"
             ));
         }
+    }
+}
+
+fn index(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan) {
+    let index = time_index(name);
+    if !catalog.indexes.contains(&index) {
+        plan.push_costly(
+            format!("index {name} by time (BRIN)"),
+            format!("CREATE INDEX IF NOT EXISTS {index} ON {name} USING brin ({})", table.time),
+            Cost::of(catalog.relations.get(name)),
+        );
     }
 }
 
