@@ -7,12 +7,15 @@
 //! `UPDATE_EXPECT=1` the table goes into `benches/README.md`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use schema::{Batch, SqlName};
+use sinks::postgres::{Address, position, with_session};
+use tapedeck::tls::Trust;
 use tapedeck_benches::page::publish;
 use tapedeck_benches::{cpu, tape};
 use tapedeck_tests::{Cluster, Running};
@@ -33,18 +36,20 @@ fn main() {
     let url = line.rsplit(' ').next().expect("an address ends the line");
     let mut recorder = tapedeck();
     recorder.args(["record", "--sink", "postgres", "--exchange-url", url, "--data"]).arg(&data);
-    recorder.env("DATABASE_URL", cluster.url("postgres") + "?sslmode=disable");
+    recorder.env("DATABASE_URL", address(&cluster));
     let mut recorder = Running::start(&mut recorder);
     let mut watch = Watch::new(recorder.id());
+    let _ = recorder.wait_for("recording ", PATIENCE);
+    let journal = journal(&data);
 
-    watch.look(&cluster, BEFORE);
+    watch.look(&cluster, &journal, BEFORE);
     let stopped = watch.samples.len();
     cluster.stop();
     watch.wait(away);
     let back = watch.samples.len();
     cluster.run();
     let (server, began) = (server(&cluster), watch.began.elapsed());
-    watch.look(&cluster, AFTER + away / 2);
+    watch.look(&cluster, &journal, AFTER + away / 2);
     let busy = server_share(&cluster, server, watch.began.elapsed() - began);
     recorder.terminate();
     let status = recorder.wait(PATIENCE);
@@ -112,18 +117,19 @@ impl Watch {
         self.samples.push(Sample { at, position, resident });
     }
 
-    fn look(&mut self, cluster: &Cluster, time: Duration) {
+    /// Looks through a session of its own, so that looking costs little.
+    fn look(&mut self, cluster: &Cluster, journal: &str, time: Duration) {
+        let address: Address = address(cluster).parse().expect("an address");
+        let trust = Trust::of(None).expect("the system's authorities").config;
         let end = Instant::now() + time;
-        while Instant::now() < end {
-            let asked = "SELECT coalesce(max(position), 0) FROM tapedeck_sinks";
-            let known = cluster.psql("postgres", "SELECT to_regclass('tapedeck_sinks') IS NULL");
-            let position = match known.as_str() {
-                "t" => 0,
-                _ => cluster.psql("postgres", asked).parse().expect("a position"),
-            };
-            self.sample(Some(position));
-            sleep(POLL);
-        }
+        let looked = with_session(&address, &trust, async |client| {
+            while Instant::now() < end {
+                self.sample(Some(position(client, journal).await?));
+                sleep(POLL);
+            }
+            Ok(())
+        });
+        looked.expect("the server answers");
     }
 
     fn wait(&mut self, time: Duration) {
@@ -191,6 +197,17 @@ fn compare(cluster: &Cluster, batches: &[Arc<Batch>]) {
         );
         assert_eq!(counted, format!("{rows}|{rows}|{sum}"), "{table}: rows, distinct, sum");
     }
+}
+
+fn address(cluster: &Cluster) -> String {
+    cluster.url("postgres") + "?sslmode=disable"
+}
+
+/// The name of the journal in this folder.
+fn journal(data: &Path) -> String {
+    let mut entries = std::fs::read_dir(data.join("journal")).expect("a recorder is at work");
+    let entry = entries.next().expect("it has a journal").expect("a readable folder");
+    entry.file_name().into_string().expect("a UUID")
 }
 
 fn server(cluster: &Cluster) -> f64 {

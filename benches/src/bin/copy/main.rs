@@ -91,4 +91,4 @@ fn page(lines: &[(&str, &[Figure])], rows: usize, each: usize) -> String {
 }
 
 /// The slow ones cost a minute a round.
-const PEER_ROUNDS: usize = 3;
+const PEER_ROUNDS: usize = 2;
