@@ -17,23 +17,25 @@ pub fn of_thread() -> f64 {
 /// Where there is no /proc.
 #[must_use]
 pub fn of_family(parent: u32) -> f64 {
-    let mut ticks = 0;
+    let mut seconds = 0.0;
     for entry in fs::read_dir("/proc").expect("Linux").flatten() {
+        let read = |name: &str| fs::read_to_string(entry.path().join(name));
         // A process may end while we look.
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let (Ok(stat), Ok(run)) = (read("stat"), read("schedstat")) else { continue };
         let Some((front, fields)) = stat.rsplit_once(')') else { continue };
-        // After the name in brackets: the state is the first, then the parent's id; utime is the
-        // 12th, stime the 13th, and the two of children that have ended follow.
+        // After the name in brackets: the state is the first, then the parent's id; cutime and
+        // cstime of children that have ended are the 14th and 15th.
         let fields: Vec<&str> = fields.split_whitespace().collect();
-        let number = |at: usize| fields[at].parse::<u64>().expect("a number");
-        let own = number(11) + number(12);
+        let number = |text: &str| text.parse::<f64>().expect("a number");
+        // What it has run itself, to the nanosecond.
+        let own = number(run.split_whitespace().next().expect("a time")) / 1e9;
         if front.split_whitespace().next() == Some(&parent.to_string()) {
-            ticks += own + number(13) + number(14);
-        } else if number(1) == u64::from(parent) {
-            ticks += own;
+            seconds += own + (number(fields[13]) + number(fields[14])) / TICKS_PER_SECOND;
+        } else if fields[1] == parent.to_string() {
+            seconds += own;
         }
     }
-    ticks as f64 / TICKS_PER_SECOND
+    seconds
 }
 
 /// What a process holds in memory now, MiB; `None` when it has ended.
