@@ -54,11 +54,6 @@ impl ChannelSet {
         self.owned().map(|(name, _)| name).collect()
     }
 
-    /// The channels of one instrument alone, in name order.
-    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.iter().filter(move |channel| instrument(channel) == name)
-    }
-
     /// The channels of `self` that are not in `other`, in name order.
     pub fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         self.0.difference(&other.0).map(String::as_str)
@@ -96,7 +91,6 @@ mod tests {
         ];
         let set: ChannelSet = channels.into_iter().collect();
         assert_eq!(set.instruments().into_iter().collect::<Vec<_>>(), ["A", "B"]);
-        assert_eq!(set.of("A").collect::<Vec<_>>(), ["book.A.100ms", "ticker.A.100ms"]);
-        assert_eq!(set.of("C").count(), 0);
+        assert_eq!(set.owned().next(), Some(("A", "book.A.100ms")));
     }
 }

@@ -29,10 +29,10 @@ pub(crate) struct Flags {
 pub(crate) fn status(flags: &Flags) -> Result<(), Failure> {
     let seen = Seen::ask(&flags.url)?;
     say(&seen.page(None).trim_end());
-    match seen.health.reasons.is_empty() {
-        true => Ok(()),
-        false => {
-            let sentence = format!("the recorder is unhealthy: {}", seen.health.reasons.join("; "));
+    match seen.health.reasons.len() {
+        0 => Ok(()),
+        reasons => {
+            let sentence = format!("the recorder is unhealthy, for {reasons} reasons: see above");
             Err(Failure::new(FailureKind::Unhealthy, sentence))
         }
     }

@@ -105,10 +105,10 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
     while !waiting.is_empty() {
         let shown: u64 = hub.sources.shards.iter().map(|shard| shard.board.changes()).sum();
         if changes.replace(shown) != Some(shown) {
-            let (acknowledged, rest) =
-                waiting.into_iter().partition(|name| acknowledged(hub, verb, name));
-            done.done.extend::<Vec<String>>(acknowledged);
-            waiting = rest;
+            let is_acknowledged = acknowledged(hub, verb);
+            let (is, is_not) = waiting.into_iter().partition(|name| is_acknowledged(name));
+            done.done.extend::<Vec<String>>(is);
+            waiting = is_not;
         }
         if Instant::now() >= deadline {
             break;
@@ -120,17 +120,21 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
     done
 }
 
-/// Whether the exchange has acknowledged what the plan says of an instrument.
-fn acknowledged(hub: &Hub, verb: Verb, name: &str) -> bool {
+/// Whether the exchange has acknowledged what the plan says of an instrument, as it is now.
+fn acknowledged(hub: &Hub, verb: Verb) -> impl Fn(&str) -> bool {
     let overview = hub.sources.published.look();
-    let mut shards = overview.shards.iter().zip(&hub.sources.shards);
-    shards.all(|(planned, shard)| {
-        let shown = shard.board.channels();
-        match verb {
-            Verb::Pin => planned.goal.of(name).all(|channel| shown.contains(channel)),
-            Verb::Exclude => shown.of(name).next().is_none(),
-        }
-    })
+    let boards = hub.sources.shards.iter().map(|shard| shard.board.channels());
+    let mut lacking = BTreeSet::new();
+    let mut heard = BTreeSet::new();
+    for (planned, shown) in overview.shards.iter().zip(boards) {
+        let missing = planned.goal.owned().filter(|(_, channel)| !shown.contains(channel));
+        lacking.extend(missing.map(|(name, _)| name.to_owned()));
+        heard.extend(shown.instruments().into_iter().map(String::from));
+    }
+    move |name| match verb {
+        Verb::Pin => !lacking.contains(name),
+        Verb::Exclude => !heard.contains(name),
+    }
 }
 
 const BY_HAND: &str =

@@ -85,13 +85,6 @@ impl Overview {
         Self { instruments, ..Self::of_plan(plan) }
     }
 
-    /// The shard whose goal has channels of the instrument's own.
-    #[must_use]
-    pub fn shard_of(&self, instrument: &str) -> Option<&Arc<str>> {
-        let has = |shard: &&Planned| shard.goal.instruments().contains(instrument);
-        self.shards.iter().find(has).map(|shard| &shard.shard)
-    }
-
     /// Every instrument that has channels of its own: its shard's place, and the channels.
     #[must_use]
     pub fn homes(&self) -> BTreeMap<&str, (usize, Vec<&str>)> {

@@ -135,7 +135,7 @@ pub struct Gaps {
     pub truncated: bool,
     /// Rows that are noted at most, those of `lifecycle_events` among them.
     pub rows_max: usize,
-    /// The rows, oldest first. A gap has one when it begins and one when it ends.
+    /// The rows, oldest first. Most gaps are told when they are over (docs/gaps.md).
     pub gaps: Vec<Gap>,
 }
 

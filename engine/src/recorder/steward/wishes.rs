@@ -34,14 +34,20 @@ impl Work {
     /// Takes every order that waits. The plan follows in the same turn, [`answer`](Self::answer)
     /// after it.
     pub(super) fn obey(&mut self) -> Vec<Answer> {
-        let mut answers = Vec::new();
-        while let Some(order) = self.wishes.intake.next() {
+        let orders = std::iter::from_fn(|| self.wishes.intake.next());
+        let orders: Vec<Order> = orders.collect();
+        let mut answers = Vec::with_capacity(orders.len());
+        if orders.is_empty() {
+            return answers;
+        }
+        let planned = Overview::of_plan(&self.plan);
+        let planned = planned.homes();
+        for order in orders {
             let Order { verb, instruments, reply } = order;
             let mut choices = self.universe.choices().clone();
-            let planned = Overview::of_plan(&self.plan);
             let mut outcomes: Vec<(String, Outcome)> = Vec::with_capacity(instruments.len());
             for name in instruments {
-                let recorded = planned.shard_of(&name).is_some();
+                let recorded = planned.contains_key(name.as_str());
                 let outcome = match (verb, self.recordable(&name)) {
                     (Verb::Pin, Err(why)) => Outcome::Refused(why),
                     (Verb::Exclude, Err(_)) => Outcome::Already,
@@ -71,9 +77,10 @@ impl Work {
     /// Answers when the plan has followed: what it has no room for is refused.
     pub(super) fn answer(&self, answers: Vec<Answer>) {
         let planned = Overview::of_plan(&self.plan);
+        let planned = planned.homes();
         for Answer { verb, outcomes, reply } in answers {
             let outcome = |(name, outcome): (String, Outcome)| match outcome {
-                Outcome::Planned if verb == Verb::Pin && planned.shard_of(&name).is_none() => {
+                Outcome::Planned if verb == Verb::Pin && !planned.contains_key(name.as_str()) => {
                     Outcome::Refused(HOMELESS.to_owned())
                 }
                 outcome => outcome,
