@@ -30,6 +30,7 @@ mod marker;
 mod merge;
 mod name;
 mod order;
+mod pages;
 mod passes;
 mod survey;
 mod sweep;

@@ -10,17 +10,17 @@ use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, new_n
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use journal::disk::Disk;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use schema::{Micros, Partition, Table};
 
 use super::chunks::Chunks;
 use super::merge::Selection;
+use super::pages::{Context, Pages};
 use super::{failure, marker};
 use crate::SinkError;
 
@@ -48,6 +48,8 @@ pub(super) struct Shape {
     columns: Vec<usize>,
     /// Whether a file may have columns that the table lacks: those would be lost.
     strict: bool,
+    /// What decompresses the pages of all files.
+    context: Context,
     /// Where the columns that files are sorted by stand among them.
     name: Option<usize>,
     time: usize,
@@ -79,6 +81,7 @@ impl Shape {
             time: place(time),
             sequence: place(Table::SEQUENCE),
             strict: false,
+            context: Context::new(),
             table,
             selection: selection.clone(),
             schema: Arc::new(schema),
@@ -201,12 +204,13 @@ impl Cursor {
         let bytes = groups.iter().map(|(_, group)| held(group)).max().unwrap_or(0);
         let groups = groups.iter().map(|(number, _)| *number).collect();
         let mask = ProjectionMask::leaves(footer.parquet_schema(), leaves);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, footer)
-            .with_projection(mask)
-            .with_row_groups(groups)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(encoded)?;
+        let levels = parquet_to_arrow_field_levels(footer.parquet_schema(), mask, None);
+        let (chunks, context) = (Arc::new(chunks), shape.context.clone());
+        let pages = Pages { chunks, footer: Arc::clone(footer.metadata()), groups, context };
+        let reader = levels.and_then(|levels| {
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, BATCH_ROWS, None)
+        });
+        let reader = reader.map_err(encoded)?;
         let batch = RecordBatch::new_empty(Arc::clone(&shape.schema));
         let (path, shape) = (path.to_owned(), Arc::clone(shape));
         let mut cursor = Self { path, reader, shape, places, batch, row: 0, rows, bytes };
