@@ -71,7 +71,7 @@ fn is_right(counts: &[u32], before: u64, after: u64) -> bool {
     (before..=after).contains(&counts.len())
         && counts.iter().all(|count| *count <= 1)
         && counts[..before].iter().all(|count| *count == 1)
-        && counts.len() % rows == 0
+        && counts.len().is_multiple_of(rows)
         && counts.chunks(rows).all(whole)
 }
 
