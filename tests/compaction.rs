@@ -137,7 +137,8 @@ fn kill_and_go_on(kills: u64, seed: u64) {
     assert!(!archived::being_merged(data), "what was replaced is gone");
     println!(
         "{kills} kills, {merging} with files beside the archive, {between} between the lines of an \
-         exchange, {marked} among markers; {removed} times old rows were gone; {} merges; seed {seed}",
+         exchange, {marked} among markers; {removed} times old rows were gone; {} merges; \
+         seed {seed}",
         merges(data)
     );
     let met = merging > 0 && removed > 0 && marked > 0;
