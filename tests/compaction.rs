@@ -141,7 +141,8 @@ fn kill_and_go_on(kills: u64, seed: u64) {
          seed {seed}",
         merges(data)
     );
-    let met = merging > 0 && removed > 0 && marked > 0;
+    // A few kills may miss the second in which markers stand.
+    let met = merging > 0 && removed > 0 && (kills < 10 || marked > 0);
     assert!(met, "seed {seed}: the kills met too little");
 }
 
