@@ -25,6 +25,7 @@ fn whoever_reads_sees_every_row_once() {
     let holder = cluster.holding("read", "SELECT pg_advisory_lock(42)");
     let late = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM instruments;
         SELECT pg_advisory_xact_lock(42); SELECT count(*) FROM eth_option_quotes";
+    eventually(|| (sql(HELD) == "1").then_some(()));
     thread::scope(|scope| {
         let late = scope.spawn(|| sql(late));
         eventually(|| (sql(LATE) == "1").then_some(()));
@@ -240,6 +241,7 @@ CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL;
 CREATE TRIGGER picky BEFORE INSERT ON eth_option_quotes_tapedeck FOR EACH ROW
     WHEN (NEW.timestamp = '2025-11-10 00:00:07+00') EXECUTE FUNCTION picky()";
 const COUNT: &str = "SELECT count(*) FROM eth_option_quotes";
+const HELD: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42";
 const LATE: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'
     AND datname = current_database()";
 const WAITING: &str = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tapedeck'
