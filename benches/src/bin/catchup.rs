@@ -189,12 +189,8 @@ fn compare(cluster: &Cluster, batches: &[Arc<Batch>]) {
         };
         let all = names.iter().map(|name| format!("SELECT sequence FROM {name}"));
         let all = all.collect::<Vec<_>>().join(" UNION ALL ");
-        let counted = cluster.psql(
-            "postgres",
-            &format!(
-                "SELECT count(*), count(DISTINCT sequence), coalesce(sum(sequence), 0) FROM ({all}) t"
-            ),
-        );
+        let figures = "count(*), count(DISTINCT sequence), coalesce(sum(sequence), 0)";
+        let counted = cluster.psql("postgres", &format!("SELECT {figures} FROM ({all}) t"));
         assert_eq!(counted, format!("{rows}|{rows}|{sum}"), "{table}: rows, distinct, sum");
     }
 }
