@@ -15,8 +15,8 @@ use crate::{Choices, State};
 /// The instruments of one exchange.
 ///
 /// Invariant: an instrument is recorded from the first word about it until it has ended, unless
-/// somebody has excluded it. It ends once, and never because the exchange merely fell silent: a final state, a list without it, or
-/// an hour after its expiry.
+/// somebody has excluded it. It ends once, and never because the exchange merely fell silent: a
+/// final state, a list without it, or an hour after its expiry.
 #[derive(Clone, Debug)]
 pub struct Universe {
     known: BTreeMap<String, Known>,

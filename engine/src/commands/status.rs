@@ -88,7 +88,8 @@ impl Seen {
         let until = health.durable_until.as_deref().unwrap_or("nothing yet");
         let _ = write!(
             page,
-            "tapedeck {} at {}: {}\nsince {}, durable until {until}, queue {:.0} %, {} gap rows\n\n",
+            "tapedeck {} at {}: {}\n\
+             since {}, durable until {until}, queue {:.0} %, {} gap rows\n\n",
             health.version,
             health.timestamp,
             health.status,
