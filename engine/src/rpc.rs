@@ -164,10 +164,11 @@ impl<D: Decode> Connection<D> {
             }
         }
         self.chains.retain(|channel| self.subscriptions.wants(channel), now, rows);
-        if self.phase == Phase::Open && self.subscriptions.is_complete() {
-            if let Some(since) = self.outage.close(now, rows) {
-                self.ask_for_missed(since, now);
-            }
+        if self.phase == Phase::Open
+            && self.subscriptions.is_complete()
+            && let Some(since) = self.outage.close(now, rows)
+        {
+            self.ask_for_missed(since, now);
         }
     }
 

@@ -38,7 +38,7 @@ fn main() {
         rows = 0;
         figures[0].push(server.measure(|| {
             follow(&mut feed.feed, |batches| {
-                rows += batches.iter().map(|b| b.rows()).sum::<usize>()
+                rows += batches.iter().map(|b| b.rows()).sum::<usize>();
             });
         }));
         server.empty();
