@@ -11,6 +11,11 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
     (status, Json(body)).into_response()
 }
 
+/// The status code of an answer about whether all is well.
+pub(super) fn wellness(well: bool) -> StatusCode {
+    if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
 /// The predecessor's shape of every error.
 pub(super) fn refusal(status: StatusCode, error: &str) -> Response<Body> {
     json(status, &serde_json::json!({ "success": false, "error": error }))

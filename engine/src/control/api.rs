@@ -46,11 +46,7 @@ struct Description;
 ))]
 async fn health(State(hub): State<Arc<Hub>>) -> Response<Body> {
     let health = Health::of(&hub);
-    let status = match health.reasons.is_empty() {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    answer::json(status, &health)
+    answer::json(answer::wellness(health.reasons.is_empty()), &health)
 }
 
 /// Whether every channel that the exchange grants is acknowledged, and the journal works.
@@ -60,8 +56,7 @@ async fn health(State(hub): State<Arc<Hub>>) -> Response<Body> {
 ))]
 async fn ready(State(hub): State<Arc<Hub>>) -> Response<Body> {
     let health = Health::of(&hub);
-    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer::json(status, &health)
+    answer::json(answer::wellness(health.ready), &health)
 }
 
 /// Numbers for Prometheus.

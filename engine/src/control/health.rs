@@ -1,4 +1,4 @@
-//! Whether the recorder is well, with reasons: judged from facts, each half second.
+//! Whether the recorder is well, with reasons: judged from facts, again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,11 @@ impl Health {
         let own = names.iter().zip(&self.shards).flat_map(named);
         own.chain(self.common.iter().cloned()).collect()
     }
+}
+
+/// What reasons, or none, amount to.
+pub(super) fn word(reasons: &[String]) -> &'static str {
+    if reasons.is_empty() { "healthy" } else { "unhealthy" }
 }
 
 /// Remembers since when things are as they are.

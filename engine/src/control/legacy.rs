@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::answer;
 use super::change::{self, Done};
+use super::health::word;
 use super::hub::{Hub, Shard};
 use super::orders::Verb;
 use super::token::Denied;
@@ -90,12 +91,9 @@ struct Failed {
 
 async fn health(State(Door { hub, shard }): State<Door>) -> Response<Body> {
     let reasons = hub.health().of_shard(shard);
-    let (code, status) = match reasons.is_empty() {
-        true => (StatusCode::OK, "healthy"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
-    };
     let timestamp = hub.sources.clock.now().utc.to_string();
-    answer::json(code, &Health { status, timestamp, reasons })
+    let code = answer::wellness(reasons.is_empty());
+    answer::json(code, &Health { status: word(&reasons), timestamp, reasons })
 }
 
 async fn status(State(Door { hub, shard }): State<Door>) -> Response<Body> {

@@ -4,23 +4,22 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::credits::{Credits, Rate};
+
 /// A bucket of requests for each address, and the connections that are open.
 ///
 /// Invariant: at most [`PEERS_MAX`] addresses are remembered; the others share one bucket.
 #[derive(Debug)]
 pub(super) struct Limits {
-    per_second: f64,
+    rate: Rate,
     peers: HashMap<IpAddr, Peer>,
     others: Peer,
     connections: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Peer {
-    /// Requests that it may make now.
-    left: f64,
-    /// When that was reckoned.
-    at: Duration,
+    requests: Credits,
     connections: usize,
 }
 
@@ -28,24 +27,15 @@ impl Limits {
     /// So many requests a second, and twice as many in one go.
     #[must_use]
     pub(super) fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second);
-        let others = Peer { left: per_second * BURST, at: Duration::ZERO, connections: 0 };
-        Self { per_second, peers: HashMap::new(), others, connections: 0 }
+        let per_second = u64::from(per_second);
+        let rate = Rate { cost: 1, pool: per_second * BURST, refill: per_second };
+        Self { rate, peers: HashMap::new(), others: Peer::new(rate), connections: 0 }
     }
 
     /// Whether the address may make a request now.
     #[must_use]
     pub(super) fn admit(&mut self, address: IpAddr, now: Duration) -> bool {
-        let (per_second, most) = (self.per_second, self.per_second * BURST);
-        let peer = self.peer(address, now);
-        let passed = now.saturating_sub(peer.at).as_secs_f64();
-        peer.left = (peer.left + passed * per_second).min(most);
-        peer.at = now.max(peer.at);
-        let admitted = peer.left >= 1.0;
-        if admitted {
-            peer.left -= 1.0;
-        }
-        admitted
+        self.peer(address, now).requests.take(now)
     }
 
     /// Whether the address may have one connection more; [`leave`](Self::leave) follows then.
@@ -69,21 +59,27 @@ impl Limits {
     }
 
     fn peer(&mut self, address: IpAddr, now: Duration) -> &mut Peer {
+        let rate = self.rate;
         if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&address) {
             // Who has been quiet for long enough has a full bucket, and need not be remembered.
-            let full = Duration::from_secs_f64(BURST);
-            self.peers.retain(|_, peer| peer.connections > 0 || now.saturating_sub(peer.at) < full);
+            let full = |peer: &Peer| peer.requests.ready_for(rate.pool) <= now;
+            self.peers.retain(|_, peer| peer.connections > 0 || !full(peer));
             if self.peers.len() >= PEERS_MAX {
                 return &mut self.others;
             }
         }
-        let new = Peer { left: self.per_second * BURST, at: now, connections: 0 };
-        self.peers.entry(address).or_insert(new)
+        self.peers.entry(address).or_insert_with(|| Peer::new(rate))
+    }
+}
+
+impl Peer {
+    fn new(rate: Rate) -> Self {
+        Self { requests: Credits::new(rate), connections: 0 }
     }
 }
 
 /// Seconds of requests in one go.
-const BURST: f64 = 2.0;
+const BURST: u64 = 2;
 const PEERS_MAX: usize = 1_024;
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 128;

@@ -12,6 +12,7 @@ use futures_util::stream::unfold;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use super::health;
 use super::hub::Hub;
 use super::views::word;
 
@@ -113,7 +114,7 @@ impl Follower {
         now.push(("plan".to_owned(), json!({ "generation": generation }).to_string()));
         let reasons = hub.health().all(&hub.names());
         // The reasons count seconds; whoever wants them asks /health.
-        let status = if reasons.is_empty() { "healthy" } else { "unhealthy" };
+        let status = health::word(&reasons);
         now.push(("health".to_owned(), json!({ "status": status }).to_string()));
         for (kind, told) in &now {
             let known = self.shown.iter().any(|shown| (&shown.0, &shown.1) == (kind, told));

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::health;
 use super::hub::{Hub, Sources};
 use super::overview::Overview;
 use crate::metrics::{Line, State};
@@ -172,7 +173,7 @@ impl Health {
             retries: progress.retries.get(),
         };
         Self {
-            status: if reasons.is_empty() { "healthy" } else { "unhealthy" }.to_owned(),
+            status: health::word(&reasons).to_owned(),
             timestamp: clock.now().utc.to_string(),
             reasons,
             ready: health.ready,
