@@ -234,17 +234,13 @@ impl Decoder {
         };
         let fruitless = self.mending.settle(question, came);
         let instrument = &*question.instrument;
-        if let Some(known) = self.identities.get_mut(instrument) {
-            if let Wanted::Between(first, last) = question.trades
-                && fruitless
-            {
-                for hole in known.trades.lose(first, last) {
-                    let place = (&*self.shard, instrument);
-                    write(&known.trades, place, (hole.from, hole.to), ASKED, now, rows);
-                }
-            }
-            if known.trades.wanted().is_some() {
-                self.mending.want(instrument, now.monotonic);
+        if let Wanted::Between(first, last) = question.trades
+            && fruitless
+            && let Some(known) = self.identities.get_mut(instrument)
+        {
+            for hole in known.trades.lose(first, last) {
+                let place = (&*self.shard, instrument);
+                write(&known.trades, place, (hole.from, hole.to), ASKED, now, rows);
             }
         }
         self.mending.go_on(instrument, now.monotonic);

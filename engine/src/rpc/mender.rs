@@ -54,12 +54,16 @@ impl<D: Decode> Connection<D> {
         if self.question_at() > now {
             return false;
         }
-        let Some(question) = self.decoder.question(now) else { return false };
-        // Another connection may have been faster; what it spent comes back within a moment.
-        if !self.mender.credits.take(now) || !self.settings.allowance.asking.take(now) {
-            self.decoder.unanswered(&question, now);
+        // Another connection may have been faster; from here on none is.
+        let mut mending = self.mender.credits.lock();
+        let mut asking = self.settings.allowance.asking.lock();
+        if mending.ready_at().max(asking.ready_at()) > now {
             return false;
         }
+        let Some(question) = self.decoder.question(now) else { return false };
+        let paid = mending.take(now) && asking.take(now);
+        drop((mending, asking));
+        assert!(paid, "there were credits a moment ago");
         let id = self.pending.begin(Purpose::Trades, now);
         request::call(out, id, METHOD, |out| write(out, &question));
         self.mender.asked = Some(question);
