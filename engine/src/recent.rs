@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, StringArray};
 use arrow_schema::DataType;
 use schema::{Draft, Micros};
 use serde_json::{Map, Value};
@@ -80,10 +80,8 @@ fn value(column: &dyn Array, row: usize) -> Value {
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
         DataType::Dictionary(..) => {
             let names = column.as_dictionary::<Int32Type>();
-            names.downcast_dict::<StringArray>().map_or(Value::Null, |names| {
-                let text: Option<&str> = names.into_iter().nth(row).flatten();
-                text.into()
-            })
+            let texts = names.values().as_string_opt::<i32>();
+            texts.zip(names.key(row)).map(|(texts, key)| texts.value(key)).into()
         }
         DataType::Timestamp(..) => {
             Micros(column.as_primitive::<TimestampMicrosecondType>().value(row)).to_string().into()
