@@ -13,6 +13,7 @@ fn compressed_tables_are_kept_beside_new_ones() {
     let Some(cluster) = Cluster::timescale(name) else { return };
     let url = cluster.url("postgres");
     let sql = |sql: &str| cluster.psql("postgres", sql);
+    let _ = sql(QUOTES);
     let _ = sql(MADE);
     let _ = sql("SELECT compress_chunk(chunk) FROM show_chunks('eth_option_quotes') AS chunk");
     let (rows, lists) = (sql(ROWS), sql(LISTS));
@@ -72,15 +73,17 @@ fn compressed_tables_are_kept_beside_new_ones() {
     assert_eq!(sql("SELECT count(*) FROM quarantine"), "0");
 }
 
-/// Columns, chunks and policies as the predecessor has them, and a view of a user's.
-const MADE: &str = "
+/// The predecessor's quotes, with its columns, chunks and policy.
+pub(super) const QUOTES: &str = "
 CREATE TABLE eth_option_quotes (timestamp timestamptz NOT NULL, instrument text NOT NULL,
     best_bid_price numeric(18,8), delta numeric(8,6), bid_iv numeric(8,4),
     PRIMARY KEY (timestamp, instrument));
 SELECT create_hypertable('eth_option_quotes', 'timestamp', chunk_time_interval => interval '1 day');
 ALTER TABLE eth_option_quotes SET (timescaledb.compress,
     timescaledb.compress_segmentby = 'instrument', timescaledb.compress_orderby = 'timestamp DESC');
-SELECT add_compression_policy('eth_option_quotes', interval '7 days');
+SELECT add_compression_policy('eth_option_quotes', interval '7 days')";
+/// A row a chunk, another table of its, and a view of a user's.
+const MADE: &str = "
 INSERT INTO eth_option_quotes VALUES
     ('2025-11-10 00:00+00', 'ETH-28NOV25-3000-C', 0.0500, 0.512345, 61.5),
     ('2025-11-11 00:00+00', 'ETH-28NOV25-3000-C', 0.0600, NULL, 62.5);

@@ -3,6 +3,7 @@
 
 use tapedeck_tests::{Cluster, Running};
 
+use super::beside::QUOTES;
 use super::{command, done};
 use crate::database::{good_end, with_database};
 use crate::market::{Market, PATIENCE};
@@ -14,6 +15,7 @@ fn chunks_move_one_by_one() {
     };
     let url = cluster.url("postgres");
     let sql = |sql: &str| cluster.psql("postgres", sql);
+    let _ = sql(QUOTES);
     let _ = sql(MADE);
     let _ = sql(COMPRESS);
     let (rows, metadata) = (sql(ROWS), "SELECT count(*), max(updated_at) FROM instrument_metadata");
@@ -68,6 +70,7 @@ fn an_aggregate_keeps_its_rows() {
     };
     let url = cluster.url("postgres");
     let sql = |sql: &str| cluster.psql("postgres", sql);
+    let _ = sql(QUOTES);
     let _ = sql(MADE);
     let _ = sql(COMPRESS);
     let _ = sql("CREATE MATERIALIZED VIEW hourly WITH (timescaledb.continuous) AS
@@ -93,13 +96,6 @@ fn an_aggregate_keeps_its_rows() {
 
 /// Three days of quotes, and tables of every other kind.
 const MADE: &str = "
-CREATE TABLE eth_option_quotes (timestamp timestamptz NOT NULL, instrument text NOT NULL,
-    best_bid_price numeric(18,8), delta numeric(8,6), bid_iv numeric(8,4),
-    PRIMARY KEY (timestamp, instrument));
-SELECT create_hypertable('eth_option_quotes', 'timestamp', chunk_time_interval => interval '1 day');
-ALTER TABLE eth_option_quotes SET (timescaledb.compress,
-    timescaledb.compress_segmentby = 'instrument', timescaledb.compress_orderby = 'timestamp DESC');
-SELECT add_compression_policy('eth_option_quotes', interval '7 days');
 INSERT INTO eth_option_quotes SELECT '2025-11-10 00:00+00'::timestamptz + i * interval '10 s',
     'ETH-28NOV25-' || i % 20 || '-C', i / 7.0, 0.512345, CASE i % 3 WHEN 0 THEN NULL ELSE 61.5 END
     FROM generate_series(0, 3 * 8640 - 1) AS i;

@@ -16,12 +16,13 @@ use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, new_null_array};
 use arrow_select::interleave::interleave_record_batch;
 use journal::disk::{Disk, System};
-use rustix::time::{ClockId, clock_gettime};
 use schema::tables::OptionQuote;
 use schema::{Batch, Kind, Micros, Now, Origin, Row, Table};
 use serde_json::{Value, json};
 use sinks::parquet::{Options, Selection, list, merge};
 use sinks::{Parquet, Sink};
+use tapedeck_benches::cpu;
+use tapedeck_benches::page::{median, publish};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -61,11 +62,7 @@ fn compare(data: &Path, rounds: usize) {
         }
         std::fs::remove_dir_all(day).expect("the folder was made here");
     }
-    let table = table(&figures);
-    println!("{table}");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        update(&table);
-    }
+    publish("day", &table(&figures));
 }
 
 fn run(command: &mut Command) -> Value {
@@ -76,11 +73,8 @@ fn run(command: &mut Command) -> Value {
 }
 
 fn table(figures: &[Vec<Value>]) -> String {
-    let median = |figures: &[Value], key: &str| {
-        let mut sorted: Vec<f64> = figures.iter().filter_map(|it| it[key].as_f64()).collect();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    };
+    let median =
+        |figures: &[Value], key: &str| median(figures.iter().filter_map(|it| it[key].as_f64()));
     let ours = ["sorted rows into a file a flush", "merging them into a day", "reading the day"];
     let ours = ours.map(|what| ("tapedeck", what, "zstd 1"));
     let mut text = format!(
@@ -99,16 +93,6 @@ fn table(figures: &[Vec<Value>]) -> String {
         );
     }
     text
-}
-
-/// Puts the table between its two marks.
-fn update(table: &str) {
-    let path = tapedeck_tests::root().join("benches/README.md");
-    let text = std::fs::read_to_string(&path).expect("benches/README.md");
-    let (before, rest) = text.split_once(BEGIN).expect("the table's begin");
-    let (_, after) = rest.split_once(END).expect("the table's end");
-    let text = format!("{before}{BEGIN}\n{table}{END}{after}");
-    std::fs::write(&path, text).expect("benches/README.md can be written");
 }
 
 /// Stores the quotes of an archive again, a flush for each of its files.
@@ -233,20 +217,15 @@ fn columns() -> Vec<&'static str> {
 /// The thread's CPU seconds, and the KiB that the process's memory grew by at most.
 fn measure(work: impl FnOnce()) -> (f64, u64) {
     std::fs::write("/proc/self/clear_refs", "5").expect("Linux");
-    let (kib, before) = (status("VmRSS:"), cpu_seconds());
+    let (kib, before) = (status("VmRSS:"), cpu::of_thread());
     work();
-    (cpu_seconds() - before, status("VmHWM:").saturating_sub(kib))
+    (cpu::of_thread() - before, status("VmHWM:").saturating_sub(kib))
 }
 
 fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a known line");
     line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
-}
-
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 const TABLE: &Table = OptionQuote::TABLE;
@@ -275,5 +254,3 @@ const PEERS: [(&str, &str, &str); 9] = [
     ("polars", "read", "our day"),
     ("duckdb", "read", "our day"),
 ];
-const BEGIN: &str = "<!-- day: begin -->";
-const END: &str = "<!-- day: end -->";

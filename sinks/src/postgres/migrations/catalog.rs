@@ -233,7 +233,7 @@ impl Catalog {
     ) -> Result<(), DatabaseError> {
         for row in ask(client, SIZES).await? {
             if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0)) {
-                relation.bytes = bytes(&row, 1);
+                relation.bytes = count(&row, 1);
             }
         }
         let before = match &self.timescale {
@@ -245,8 +245,8 @@ impl Catalog {
         };
         for row in ask(client, &CHUNKS.replace("BEFORE", &before)).await? {
             if let Some(relation) = self.relations.get_mut(row.get::<_, &str>(0)) {
-                let (count, bytes_max) = (bytes(&row, 1), bytes(&row, 3));
-                relation.bytes = bytes(&row, 2);
+                relation.bytes = count(&row, 2);
+                let (count, bytes_max) = (count(&row, 1), count(&row, 3));
                 relation.chunks = Some(Chunks { count, bytes_max });
             }
         }
@@ -319,7 +319,7 @@ impl Relation {
 }
 
 /// A size or a count, which the server has signed.
-fn bytes(row: &Row, column: usize) -> u64 {
+pub(super) fn count(row: &Row, column: usize) -> u64 {
     row.get::<_, i64>(column).try_into().unwrap_or(0)
 }
 

@@ -3,7 +3,7 @@
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
 use super::beside::{self, old_rows, triggers};
-use super::catalog::Catalog;
+use super::catalog::{Catalog, count};
 use super::plan::Change;
 use super::prepare;
 use crate::postgres::error::{DatabaseError, DatabaseErrorKind};
@@ -281,11 +281,6 @@ impl Chunk {
         let time = quoted(&self.time);
         format!("{time} >= '{}' AND {time} < '{}'", self.from, self.to)
     }
-}
-
-/// A number that is none below zero, which the server has signed.
-fn count(row: &Row, column: usize) -> u64 {
-    row.get::<_, i64>(column).try_into().unwrap_or(0)
 }
 
 async fn ask(
