@@ -93,6 +93,11 @@ impl Header {
         if header.first_position == 0 || header.first_sequence < 0 {
             return Err(damaged("its header counts from below the first record"));
         }
+        let sequence = header.first_sequence.unsigned_abs();
+        let counts = [header.number, header.first_position, sequence, header.opened_before];
+        if counts.into_iter().any(|count| count > COUNT_MAX) {
+            return Err(damaged("its header counts further than any journal goes"));
+        }
         Ok((header, salt))
     }
 
@@ -107,6 +112,9 @@ impl Header {
         })
     }
 }
+
+/// No journal gets so far, and what follows can be counted.
+const COUNT_MAX: u64 = 1 << 62;
 
 /// `FOLDER/NNNNNN.seg`.
 pub(crate) fn path_of(folder: &Path, number: u64) -> PathBuf {
@@ -164,6 +172,23 @@ mod tests {
         }
         for length in 0..bytes.len() {
             Header::decode(&bytes[..length], Path::new("x")).unwrap_err();
+        }
+    }
+
+    /// Its checksum is right, and yet nothing can follow it.
+    #[test]
+    fn a_header_that_counts_too_far_is_refused() {
+        let far = 1_u64 << 62;
+        let most = Header { number: far, first_position: far, ..header() };
+        Header::decode(&most.encode().0, Path::new("x")).unwrap();
+        for header in [
+            Header { number: u64::MAX, ..header() },
+            Header { first_position: far + 1, ..header() },
+            Header { first_sequence: i64::MAX, ..header() },
+            Header { opened_before: u64::MAX, ..header() },
+        ] {
+            let error = Header::decode(&header.encode().0, Path::new("x")).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{header:?}");
         }
     }
 
