@@ -257,7 +257,8 @@ impl Judge<'_> {
         let wanted = spans.all(|(_, until)| *until == u64::MAX);
         let once = table.ends_with("_trades") && wanted;
         let gap = self.gaps.iter().find(|gap| {
-            let here = !once && gap.shard == **shard && gap.concerns(table, name)
+            let excuses = !once || self.outlives(gap);
+            let here = excuses && gap.shard == **shard && gap.concerns(table, name)
                 || gap.shard == reader && overloads.contains(&&*gap.cause);
             let end = gap.end.unwrap_or(i64::MAX);
             let at = START_US + sent.at as i64;
@@ -294,6 +295,17 @@ impl Judge<'_> {
         let at = sent.at as f64 / 1e6;
         let gaps = &self.gaps;
         panic!("lost on {shard} at {at:.6} s and in no gap: {key}\n{near:#?}\n{gaps:#?}");
+    }
+
+    /// Whether the world ended before the exchange acknowledged a channel that it had refused: what
+    /// was missed in the meantime is asked for then.
+    fn outlives(&self, gap: &Gap) -> bool {
+        let refused = gap.cause == "subscription_refused" && gap.detail.contains("trades.");
+        let ended = self.record.ended_at;
+        let since = (gap.start - START_US).max(0) as u64;
+        let mut walls = self.walls(since.saturating_sub(AFTER_US), ended);
+        let by = |wall: i64| START_US + ended as i64 + wall;
+        refused && gap.end.is_none_or(|end| walls.any(|wall| by(wall) <= end))
     }
 
     /// When the program last could keep what it knew, before each of its deaths: a full disk from

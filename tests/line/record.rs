@@ -116,7 +116,8 @@ impl Record {
         let (causes, ends) = follows(by, fault, about, text);
         if !causes.is_empty() {
             self.note(*at, &format!("the exchange: {fault} {about} {link:?}"));
-            self.incidents.push(Incident { causes, ends, from: *at, until: *at, link });
+            let until = *at + by.lasts();
+            self.incidents.push(Incident { causes, ends, from: *at, until, link });
         }
     }
 

@@ -94,6 +94,12 @@ impl Ordered {
             _ => None,
         }
     }
+
+    /// For how long a fault that it brings holds up what the exchange says, µs.
+    pub(super) fn lasts(&self) -> u64 {
+        let seconds = self.what.split_once("do = \"stall\"\nlength = ");
+        seconds.map_or(0, |(_, seconds)| seconds.parse::<u64>().expect("whole") * 1_000_000)
+    }
 }
 
 impl Fault {
