@@ -67,6 +67,10 @@ impl Decode for Decoder {
         self.missed(channel, since, now);
     }
 
+    fn unasked_since(&self) -> Option<Micros> {
+        self.mending.unasked_since()
+    }
+
     fn question_at(&self) -> Duration {
         self.mending.due()
     }

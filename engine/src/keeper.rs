@@ -182,9 +182,10 @@ impl Appending {
                 self.appender.append(draft).map(drop)
             }
             Item::Through { reader, at } => self.through(reader, at),
-            Item::Shard { shard, channels, at } => {
+            Item::Shard { shard, channels, at, unasked_since } => {
                 let channels = channels.iter().map(String::from).collect();
-                self.appender.shard(ShardFact { shard: shard.to_string(), channels, at })
+                let shard = shard.to_string();
+                self.appender.shard(ShardFact { shard, channels, at, unasked_since })
             }
         }
     }

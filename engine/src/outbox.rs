@@ -405,6 +405,7 @@ mod tests {
             shard: "btc".into(),
             channels: lifecycle::ChannelSet::default(),
             at: now(2).utc,
+            unasked_since: None,
         };
         assert!(outbox.fact(fact()));
         let Next::Item(first) = outlet.take(Duration::ZERO) else { panic!("nothing was said") };

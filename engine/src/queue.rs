@@ -31,6 +31,8 @@ pub enum Item {
         channels: ChannelSet,
         /// Since when.
         at: Micros,
+        /// Since when it has trades to ask for.
+        unasked_since: Option<Micros>,
     },
 }
 

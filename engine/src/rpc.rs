@@ -68,6 +68,8 @@ pub struct Connection<D> {
     chains: Chains,
     sampler: Option<Sampler>,
     mender: Mender,
+    /// Since when an earlier process had not asked for missing trades; until they are asked for.
+    unasked: Option<Micros>,
     connected_at: Micros,
     counters: Counters,
 }
@@ -112,6 +114,7 @@ impl<D: Decode> Connection<D> {
             chains: Chains::new(shard()),
             sampler: None,
             mender: Mender::new(settings.allowance.mending.clone()),
+            unasked: None,
             connected_at: Micros::default(),
             counters: Counters::default(),
             settings,
@@ -168,7 +171,8 @@ impl<D: Decode> Connection<D> {
             && self.subscriptions.is_complete()
             && let Some(since) = self.outage.close(now, rows)
         {
-            self.ask_for_missed(since, now);
+            let unasked = self.unasked.take().unwrap_or(since);
+            self.ask_for_missed(since.min(unasked), now);
         }
     }
 
@@ -442,6 +446,10 @@ impl<D: Decode> Session for Connection<D> {
         self.subscriptions.touch();
     }
 
+    fn unasked(&mut self, since: Micros) {
+        self.unasked = Some(since);
+    }
+
     fn finish(&mut self, now: Now, rows: &mut Rows) {
         self.decoder.settle(true, now, rows);
         self.outage.abandon(now, rows);
@@ -457,6 +465,12 @@ impl<D: Decode> Session for Connection<D> {
     fn alive_until(&self) -> Option<Micros> {
         let receiving = !self.subscriptions.acknowledged().is_empty();
         self.outage.since().or_else(|| receiving.then(|| self.received_until()))
+    }
+
+    fn unasked_since(&self) -> Option<Micros> {
+        let refused = self.refusals.trades_since();
+        let unasked = self.unasked.into_iter().chain(self.decoder.unasked_since());
+        unasked.chain(refused).min()
     }
 
     fn changes(&self) -> u64 {

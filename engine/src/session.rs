@@ -59,6 +59,10 @@ pub trait Session {
     /// closes when the goal is acknowledged.
     fn outage(&mut self, since: Micros, until: Micros, cause: Cause);
 
+    /// Trades since then may be missing, too, and were not asked for: what the journal knows after a
+    /// restart. They are asked for once the goal is acknowledged.
+    fn unasked(&mut self, since: Micros);
+
     /// The process ends: names what is missing, writes a gap that is still open, without an end,
     /// and ends the gaps of refused channels and broken books, which the gap of the restart takes
     /// over.
@@ -71,6 +75,10 @@ pub trait Session {
     /// beginning of its gap. It stands still while a gap is open. `None` while nothing has ever
     /// been acknowledged.
     fn alive_until(&self) -> Option<Micros>;
+
+    /// Since when trades may be missing that were not asked for yet, for the journal: a restart
+    /// hands it to [`unasked`](Self::unasked).
+    fn unasked_since(&self) -> Option<Micros>;
 
     /// Counts the changes of [`acknowledged`](Self::acknowledged): equal means nothing is new.
     fn changes(&self) -> u64;
@@ -109,6 +117,9 @@ pub trait Decode {
 
     /// Trades of the channel may have been missed since then.
     fn missed(&mut self, channel: &str, since: Micros, now: Now);
+
+    /// Since when trades may be missing that the exchange was not asked for yet.
+    fn unasked_since(&self) -> Option<Micros>;
 
     /// When [`question`](Self::question) has one, on the monotonic clock.
     fn question_at(&self) -> Duration;
@@ -153,8 +164,11 @@ pub enum Wanted {
     Between(i64, i64),
     /// Those from this trade_seq on.
     From(i64),
-    /// The newest, of which those count that happened then or later: none is known.
+    /// The newest, of which those count that happened then or later: none before is known.
     Since(Micros),
+    /// Those from the one trade_seq to the other, inclusive, below all that are known; of them
+    /// those count that happened then or later.
+    Below(i64, i64, Micros),
 }
 
 /// What a notification was to the chain of a book's changes.

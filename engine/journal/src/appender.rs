@@ -11,7 +11,7 @@ use crate::columns::Encoder;
 use crate::error::{ErrorKind, JournalError};
 use crate::ledger::Ledger;
 use crate::record::{Frame, Head, Kind};
-use crate::resume::{Checkpoint, Resume, ShardFact, Watermark, WatermarkNote};
+use crate::resume::{Checkpoint, Resume, ShardFact, Watermark};
 use crate::segment::Header;
 
 /// Numbers drafts and writes them. One thread owns it; dropping it ends the journal.
@@ -201,8 +201,8 @@ impl Appender {
     }
 
     fn watermark(&mut self, watermark: Watermark, bytes: u64) -> Result<(), JournalError> {
-        let alive_at = self.resume.alive_at();
-        self.note(Kind::Watermark, 0, &WatermarkNote { watermark, bytes, alive_at }, false)
+        let note = self.resume.note(watermark, bytes);
+        self.note(Kind::Watermark, 0, &note, false)
     }
 
     /// The table's number in this segment; writes its schema if it is new here.

@@ -67,7 +67,7 @@ impl Ending {
                 }
                 Kind::Watermark => {
                     let note: WatermarkNote = scanner.note(&payload)?;
-                    ending.resume.alive(&note.alive_at);
+                    ending.resume.alive(&note);
                     ending.watermark = note.watermark;
                     ending.durable_bytes = ending.durable_bytes.max(note.bytes);
                 }

@@ -20,14 +20,14 @@ pub struct Hole {
     pub to: Micros,
 }
 
-/// Takes a trade in that is recorded at `at`, above all recorded ones: what lies between is a hole.
-pub(crate) fn open(holes: &mut Vec<Hole>, highest: (i64, Micros), seq: i64, at: Micros) {
-    if seq > highest.0.saturating_add(1) {
-        let (first, last) = (highest.0.saturating_add(1), seq.saturating_sub(1));
-        if holes.len() >= HOLES_MAX {
-            holes.remove(0);
-        }
-        holes.push(Hole { first, last, from: highest.1.min(at), to: highest.1.max(at) });
+/// What lies between two recorded trades is missing, above or below all other holes.
+pub(crate) fn open(holes: &mut Vec<Hole>, before: (i64, Micros), after: (i64, Micros)) {
+    let (first, last) = (before.0.saturating_add(1), after.0.saturating_sub(1));
+    let hole = Hole { first, last, from: before.1.min(after.1), to: before.1.max(after.1) };
+    let index = holes.partition_point(|other| other.first < first);
+    holes.insert(index, hole);
+    if holes.len() > HOLES_MAX {
+        holes.remove(0);
     }
 }
 
@@ -57,20 +57,19 @@ mod tests {
         let ranges = |holes: &[Hole]| -> Vec<(i64, i64)> {
             holes.iter().map(|hole| (hole.first, hole.last)).collect()
         };
-        open(&mut holes, (5, Micros(50)), 6, Micros(60));
-        assert_eq!(ranges(&holes), []);
-        open(&mut holes, (6, Micros(60)), 10, Micros(55));
+        open(&mut holes, (6, Micros(60)), (10, Micros(55)));
         let hole = Hole { first: 7, last: 9, from: Micros(55), to: Micros(60) };
         assert_eq!(holes, [hole]);
-        open(&mut holes, (10, Micros(55)), 12, Micros(70));
+        open(&mut holes, (10, Micros(55)), (12, Micros(70)));
+        open(&mut holes, (1, Micros(10)), (4, Micros(40)));
         fill(&mut holes, 8);
-        assert_eq!(ranges(&holes), [(7, 7), (9, 9), (11, 11)]);
-        for seq in [9, 8, 3, 11, 7, 7] {
+        assert_eq!(ranges(&holes), [(2, 3), (7, 7), (9, 9), (11, 11)]);
+        for seq in [2, 9, 8, 3, 11, 7, 7] {
             fill(&mut holes, seq);
         }
         assert_eq!(holes, []);
         for seq in 0..100 {
-            open(&mut holes, (seq * 2, Micros(0)), seq * 2 + 2, Micros(0));
+            open(&mut holes, (seq * 2, Micros(0)), (seq * 2 + 2, Micros(0)));
         }
         assert_eq!((holes.len(), holes[0].first), (64, 73));
     }

@@ -50,6 +50,16 @@ pub struct Last {
     /// When that trade happened.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_micros")]
     pub traded_at: Option<Micros>,
+    /// The lowest `trade_seq` of its trades: between these two everything is recorded but for what
+    /// is missing. Unknown where a version of this program began that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest_seq: Option<i64>,
+    /// When that one happened.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_micros")]
+    pub lowest_at: Option<Micros>,
+    /// `received_at` of the trade that was recorded first.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_micros")]
+    pub begun_at: Option<Micros>,
     /// The `change_id` of its newest book change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_id: Option<i64>,
@@ -69,6 +79,9 @@ pub struct Shard {
     /// When the shard was last known to be alive.
     #[serde(with = "micros")]
     pub alive_at: Micros,
+    /// Since when it had trades to ask for that may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_micros")]
+    pub unasked_since: Option<Micros>,
 }
 
 /// A shard at one moment, as the appender is told.
@@ -81,6 +94,9 @@ pub struct ShardFact {
     /// When this was so.
     #[serde(with = "micros")]
     pub at: Micros,
+    /// Since when trades may be missing that the exchange was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_micros")]
+    pub unasked_since: Option<Micros>,
 }
 
 /// How far the journal is durable.
@@ -110,6 +126,9 @@ pub(crate) struct WatermarkNote {
     /// When each shard was last known to be alive, µs UTC.
     #[serde(default)]
     pub(crate) alive_at: BTreeMap<String, i64>,
+    /// Since when shards have trades to ask for, µs UTC.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unasked_since: BTreeMap<String, i64>,
 }
 
 impl Resume {
@@ -145,21 +164,14 @@ impl Resume {
                 continue;
             };
             let (name, at) = (texts.value(key), time(batch, "timestamp", row));
+            let received = time(batch, "received_at", row);
             let last = entry(&mut self.instruments, name);
-            last.received_at = last.received_at.max(time(batch, "received_at", row));
-            let highest = last.trade_seq.zip(last.traded_at);
-            match highest.filter(|(highest, _)| *highest >= seq) {
-                Some(_) => {
-                    if let Some(holes) = self.missing.get_mut(name) {
-                        missing::fill(holes, seq);
-                    }
-                }
-                None => {
-                    (last.trade_seq, last.traded_at) = (Some(seq), Some(at));
-                    if let Some(highest) = highest.filter(|it| it.0 < seq.saturating_sub(1)) {
-                        missing::open(entry(&mut self.missing, name), highest, seq, at);
-                    }
-                }
+            last.received_at = last.received_at.max(received);
+            let missing = last.trade((seq, at), received);
+            if let Some((before, after)) = missing {
+                missing::open(entry(&mut self.missing, name), before, after);
+            } else if let Some(holes) = self.missing.get_mut(name) {
+                missing::fill(holes, seq);
             }
         }
     }
@@ -195,7 +207,7 @@ impl Resume {
     pub(crate) fn shard(&mut self, fact: &ShardFact) -> bool {
         let shard = self.shards.entry(fact.shard.clone()).or_default();
         // Back too, when the wall clock was set back: a later instant would hide an outage.
-        shard.alive_at = fact.at;
+        (shard.alive_at, shard.unasked_since) = (fact.at, fact.unasked_since);
         let changed = shard.channels != fact.channels;
         if changed {
             shard.channels.clone_from(&fact.channels);
@@ -204,17 +216,25 @@ impl Resume {
     }
 
     /// Takes in what a watermark says of the shards.
-    pub(crate) fn alive(&mut self, alive_at: &BTreeMap<String, i64>) {
-        for (name, at) in alive_at {
+    pub(crate) fn alive(&mut self, note: &WatermarkNote) {
+        for (name, at) in &note.alive_at {
             if let Some(shard) = self.shards.get_mut(name) {
                 shard.alive_at = Micros(*at);
+                shard.unasked_since = note.unasked_since.get(name).copied().map(Micros);
             }
         }
     }
 
-    /// When each shard was last known to be alive.
-    pub(crate) fn alive_at(&self) -> BTreeMap<String, i64> {
-        self.shards.iter().map(|(name, shard)| (name.clone(), shard.alive_at.0)).collect()
+    /// What a watermark says of the shards.
+    pub(crate) fn note(&self, watermark: Watermark, bytes: u64) -> WatermarkNote {
+        let shards = || self.shards.iter().map(|(name, shard)| (name.clone(), shard));
+        let unasked = |(name, shard): (String, &Shard)| Some((name, shard.unasked_since?.0));
+        WatermarkNote {
+            watermark,
+            bytes,
+            alive_at: shards().map(|(name, shard)| (name, shard.alive_at.0)).collect(),
+            unasked_since: shards().filter_map(unasked).collect(),
+        }
     }
 
     /// Leaves out the instruments that had no row for long, and the holes that nobody can fill any
@@ -227,6 +247,41 @@ impl Resume {
         });
     }
 }
+
+impl Last {
+    /// Takes a trade in, outside of the recorded ones or among them. The two trades between which
+    /// some are missing now.
+    fn trade(&mut self, trade: Trade, received: Micros) -> Option<(Trade, Trade)> {
+        let (seq, at) = trade;
+        let highest = self.trade_seq.zip(self.traded_at);
+        let lowest = self.lowest_seq.zip(self.lowest_at);
+        if highest.is_none() {
+            (self.lowest_seq, self.lowest_at) = (Some(seq), Some(at));
+            self.begun_at = Some(received);
+        }
+        let apart = |before: Trade, after: Trade| {
+            (before.0.saturating_add(1) < after.0).then_some((before, after))
+        };
+        match (lowest, highest) {
+            (_, Some(highest)) if seq > highest.0 => {
+                (self.trade_seq, self.traded_at) = (Some(seq), Some(at));
+                apart(highest, trade)
+            }
+            (_, None) => {
+                (self.trade_seq, self.traded_at) = (Some(seq), Some(at));
+                None
+            }
+            (Some(lowest), _) if seq < lowest.0 => {
+                (self.lowest_seq, self.lowest_at) = (Some(seq), Some(at));
+                apart(trade, lowest)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A trade_seq and when that trade happened.
+type Trade = (i64, Micros);
 
 impl Told {
     fn take(&mut self, batch: &Batch, row: usize) {

@@ -14,7 +14,7 @@ use super::nesting;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
 use super::roster::Roster;
-use super::sequence::Missing;
+use super::sequence::{Missing, Recorded};
 use super::states::Overheard;
 use super::tally::Tally;
 use crate::session::Chain;
@@ -57,10 +57,15 @@ pub struct Limits {
 /// What was last recorded of an instrument before this process, as the journal knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LastIdentity {
-    /// The highest trade_seq: it and everything below is taken as recorded.
+    /// The highest trade_seq.
     pub trade_seq: Option<i64>,
     /// When that trade happened.
     pub traded_at: Option<Micros>,
+    /// The lowest trade_seq and when it happened: from there on everything is recorded but for the
+    /// holes. Where it is missing, everything below the highest is taken as recorded.
+    pub lowest: Option<(i64, Micros)>,
+    /// When the first of these trades was received.
+    pub begun: Option<Micros>,
     /// The change_id of the newest book message.
     pub change_id: Option<i64>,
     /// The digest of the newest ticker's row.
@@ -111,7 +116,12 @@ impl Decoder {
         let known = self.identities.of(instrument, Now::default(), self.limits.instruments);
         if let Some(seq) = last.trade_seq {
             let at = last.traded_at.or(last.received_at).unwrap_or_default();
-            known.trades.resume(seq, at, last.received_at);
+            known.trades.resume(Recorded {
+                highest: (seq, at),
+                lowest: last.lowest,
+                begun: last.begun,
+                received_at: last.received_at,
+            });
         }
         known.book.resume(last.change_id, last.received_at);
         if known.ticker.0.is_none() {

@@ -39,6 +39,8 @@ struct Errand {
     since: Option<Micros>,
     /// No trade was known then, so that one that came since says nothing of those before it.
     fresh: bool,
+    /// The newest are there; those below all that are known may still be missing.
+    below: bool,
 }
 
 /// What an answer has brought.
@@ -52,6 +54,8 @@ enum Came {
     Part,
     /// All that there are.
     All,
+    /// A page of them, and those before it may be wanted too.
+    Page,
 }
 
 /// An answer that is taken in.
@@ -59,6 +63,8 @@ enum Came {
 struct Taking {
     /// What is older was not asked for.
     not_before: Micros,
+    /// Whether something older was among them.
+    passed: bool,
     /// Where the named holes that it has filled begin and end.
     touched: BTreeMap<Micros, Micros>,
 }
@@ -75,8 +81,12 @@ impl Mending {
     }
 
     /// Whether an answer is taken in that this trade does not belong to.
-    pub(super) fn passes_over(&self, timestamp: Micros) -> bool {
-        self.answer.as_ref().is_some_and(|answer| timestamp < answer.not_before)
+    pub(super) fn passes_over(&mut self, timestamp: Micros) -> bool {
+        self.answer.as_mut().is_some_and(|answer| {
+            let passed = timestamp < answer.not_before;
+            answer.passed |= passed;
+            passed
+        })
     }
 
     /// Notes that an answer has filled a part of a named hole, if one is taken in: its row is
@@ -91,6 +101,11 @@ impl Mending {
     /// When there is something to ask.
     pub(super) fn due(&self) -> Duration {
         self.order.first().map_or(Duration::MAX, |(due, _)| *due)
+    }
+
+    /// Since when trades may be missing that were not asked for yet.
+    pub(super) fn unasked_since(&self) -> Option<Micros> {
+        self.errands.values().filter_map(|errand| errand.since).min()
     }
 
     /// A question found no answer.
@@ -108,12 +123,13 @@ impl Mending {
         let fruitless = match question.trades {
             Wanted::Between(..) => came == Came::Refusal || errand.tries >= TRIES_MAX,
             Wanted::From(_) => came != Came::Part,
-            Wanted::Since(_) => true,
+            Wanted::Since(_) | Wanted::Below(..) => came != Came::Page,
         };
+        errand.below |= came == Came::Page;
         if fruitless {
             errand.tries = 0;
             if !matches!(question.trades, Wanted::Between(..)) {
-                (errand.since, errand.fresh) = (None, false);
+                (errand.since, errand.fresh, errand.below) = (None, false, false);
             }
         }
         fruitless
@@ -147,14 +163,14 @@ impl Mending {
     }
 
     /// The first that is due, taken out of those that wait.
-    fn next(&mut self, now: Duration) -> Option<(Box<str>, Option<Micros>, bool)> {
+    fn next(&mut self, now: Duration) -> Option<(Box<str>, &Errand)> {
         if self.due() > now {
             return None;
         }
         let (_, instrument) = self.order.pop_first()?;
         let errand = self.errands.get_mut(&instrument)?;
         errand.due = None;
-        Some((instrument, errand.since, errand.fresh))
+        Some((instrument, errand))
     }
 }
 
@@ -172,12 +188,10 @@ impl Decoder {
 
     /// Trades of a channel's instruments may have been missed since then.
     pub(super) fn missed(&mut self, channel: &str, since: Micros, now: Now) {
-        // Trades have the exchange's time.
-        let since = Micros(since.0.saturating_sub(CLOCK_US));
         let parts: Vec<&str> = channel.split('.').collect();
         let names: BTreeSet<Box<str>> = match *parts {
             ["trades", "option", currency, _] => {
-                let carried = |name: &str| carries(currency, name, since);
+                let carried = |name: &str| carries(currency, name, by_the_exchange(since));
                 let known = self.identities.iter().map(|(name, _)| name);
                 let known = known.filter(|name| carried(name)).map(Box::from);
                 known.chain(self.roster.filtered(carried)).collect()
@@ -188,29 +202,21 @@ impl Decoder {
             _ => BTreeSet::new(),
         };
         for name in names {
-            let known = self.identities.get(&name).and_then(|known| known.trades.highest());
+            let fresh = self.identities.get(&name).is_none_or(|it| it.trades.is_fresh(since));
             let errand = self.mending.errand(&name, now.monotonic);
-            errand.fresh |= known.is_none();
+            (errand.fresh, errand.below) = (errand.fresh || fresh, false);
             errand.since = Some(errand.since.map_or(since, |before| before.min(since)));
         }
     }
 
     /// The next question. A hole that was filled meanwhile is none.
     pub(super) fn question(&mut self, now: Duration) -> Option<Question> {
-        while let Some((instrument, since, fresh)) = self.mending.next(now) {
+        while let Some((instrument, errand)) = self.mending.next(now) {
             let trades = self.identities.get(&instrument).map(|known| &known.trades);
-            let hole = trades.and_then(Sequence::wanted);
-            let highest = trades.and_then(Sequence::highest).filter(|_| !fresh);
-            let trades = match (hole, since, highest) {
-                (Some(hole), _, _) => Wanted::Between(hole.first, hole.last),
-                (None, Some(_), Some(highest)) => Wanted::From(highest.saturating_add(1)),
-                (None, Some(since), None) => Wanted::Since(since),
-                (None, None, _) => {
-                    self.mending.errands.remove(&instrument);
-                    continue;
-                }
-            };
-            return Some(Question { instrument, trades });
+            if let Some(trades) = errand.question(trades) {
+                return Some(Question { instrument, trades });
+            }
+            self.mending.errands.remove(&instrument);
         }
         None
     }
@@ -226,11 +232,16 @@ impl Decoder {
     ) {
         let came = match answer {
             None => Came::Refusal,
-            Some((trades, more)) => match self.take_in(question, trades, now, rows) {
-                0 => Came::Nothing,
-                _ if more => Came::Part,
-                _ => Came::All,
-            },
+            Some((trades, more)) => {
+                let (taken, passed) = self.take_in(question, trades, now, rows);
+                match question.trades {
+                    Wanted::Since(_) if more && !passed => Came::Page,
+                    Wanted::Below(2.., _, _) if taken > 0 && !passed => Came::Page,
+                    _ if taken == 0 => Came::Nothing,
+                    _ if more => Came::Part,
+                    _ => Came::All,
+                }
+            }
         };
         let fruitless = self.mending.settle(question, came);
         let instrument = &*question.instrument;
@@ -247,15 +258,22 @@ impl Decoder {
     }
 
     /// Decodes the trades of an answer, and writes the rows of the holes that it filled. How many
-    /// of them are new.
-    fn take_in(&mut self, question: &Question, trades: &str, now: Now, rows: &mut Rows) -> u64 {
+    /// of them are new, and whether older ones were among them than were asked for.
+    fn take_in(
+        &mut self,
+        question: &Question,
+        trades: &str,
+        now: Now,
+        rows: &mut Rows,
+    ) -> (u64, bool) {
         let instrument = &*question.instrument;
         let not_before = match question.trades {
-            Wanted::Since(since) => since,
+            Wanted::Since(since) | Wanted::Below(_, _, since) => since,
             Wanted::Between(..) | Wanted::From(_) => Micros(i64::MIN),
         };
         let before = self.tally.trades_repaired;
-        self.mending.answer = Some(Taking { not_before, touched: BTreeMap::new() });
+        let taking = Taking { not_before, passed: false, touched: BTreeMap::new() };
+        self.mending.answer = Some(taking);
         let channel = format!("trades of {instrument}");
         match elements(trades) {
             Ok(mut elements) => {
@@ -272,14 +290,42 @@ impl Decoder {
             }
             Err(refusal) => self.refuse(&channel, refusal, trades, now, rows),
         }
-        let touched = self.mending.answer.take().map(|answer| answer.touched);
+        let answer = self.mending.answer.take();
+        let passed = answer.as_ref().is_some_and(|answer| answer.passed);
         if let Some(known) = self.identities.get_mut(instrument) {
-            for span in touched.into_iter().flatten() {
+            for span in answer.into_iter().flat_map(|answer| answer.touched) {
                 write(&known.trades, (&self.shard, instrument), span, ASKED, now, rows);
             }
         }
-        self.tally.trades_repaired - before
+        (self.tally.trades_repaired - before, passed)
     }
+}
+
+impl Errand {
+    /// What is to be asked next; nothing when all was.
+    fn question(&self, trades: Option<&Sequence>) -> Option<Wanted> {
+        if let Some(hole) = trades.and_then(Sequence::wanted) {
+            return Some(Wanted::Between(hole.first, hole.last));
+        }
+        let since = self.since?;
+        if !self.fresh
+            && let Some(highest) = trades.and_then(Sequence::highest)
+        {
+            return Some(Wanted::From(highest.saturating_add(1)));
+        }
+        let since = by_the_exchange(since);
+        if !self.below {
+            return Some(Wanted::Since(since));
+        }
+        let lowest = trades?.lowest()?;
+        let first = lowest.saturating_sub(PAGE).max(1);
+        (first < lowest).then_some(Wanted::Below(first, lowest - 1, since))
+    }
+}
+
+/// The earliest that it may have been by the exchange's clock, which trades have.
+fn by_the_exchange(since: Micros) -> Micros {
+    Micros(since.0.saturating_sub(CLOCK_US))
 }
 
 /// Whether `trades.option.CURRENCY` carries the trades of an instrument that may have been traded
@@ -302,5 +348,7 @@ fn pause(tries: u32) -> Duration {
 const TRIES_MAX: u32 = 3;
 /// By how much our clock may be wrong: trades that happened so long before are taken too.
 const CLOCK_US: i64 = 3_600_000_000;
+/// Trades below the known ones that are asked for at a time: what one answer can have.
+const PAGE: i64 = 1_000;
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(60);

@@ -4,10 +4,9 @@
 //! rule, in order:
 //! 1. Above the highest: new; what was skipped is a hole.
 //! 2. In a hole: late; the hole shrinks. Kept.
-//! 3. Below the first trade that was ever seen, when nothing was recorded before this process:
-//!    late, and what lies between is a hole. Kept.
-//! 4. Newer than every recorded trade by its timestamp: a repeat would have the timestamp that it
+//! 3. Newer than every recorded trade by its timestamp: a repeat would have the timestamp that it
 //!    had, so the counter has started again. Neither stored nor dropped: quarantined.
+//! 4. Below the first trade that was ever recorded: late, and what lies between is a hole. Kept.
 //! 5. Below a hole that had to be forgotten: it may be that hole's or a repeat. Quarantined.
 //! 6. Anything else is recorded already: dropped and counted.
 
@@ -23,8 +22,10 @@ use schema::{Micros, Now};
 pub(super) struct Sequence {
     /// The lowest and highest trade_seq known to be recorded; none before the first trade.
     span: Option<Span>,
-    /// Whether everything below the span is recorded, by a process before this one.
-    resumed: bool,
+    /// Whether everything below the span is taken as recorded: nobody knows where it begins.
+    open: bool,
+    /// When the first of all recorded trades was received, by our clock.
+    begun: Option<Micros>,
     /// Ranges inside the span that are not recorded.
     holes: VecDeque<Missing>,
     /// The end of the highest hole that was forgotten.
@@ -40,6 +41,19 @@ struct Span {
     /// When these two happened.
     lowest_at: Micros,
     highest_at: Micros,
+}
+
+/// What is known of the trades that were recorded before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recorded {
+    /// The highest trade_seq and when it happened.
+    pub(super) highest: (i64, Micros),
+    /// The lowest one; missing where nobody noted it, and all below are taken as recorded.
+    pub(super) lowest: Option<(i64, Micros)>,
+    /// When the first of them was received.
+    pub(super) begun: Option<Micros>,
+    /// When the newest row of the instrument was received.
+    pub(super) received_at: Option<Micros>,
 }
 
 /// A range of trades that is not recorded.
@@ -80,16 +94,19 @@ pub(super) enum Verdict {
 }
 
 impl Sequence {
-    /// Everything up to and including `seq` is recorded, by a process or a connection before,
-    /// `seq` itself at `at`. What was taken here above it stays, and what lies between is a hole.
-    pub(super) fn resume(&mut self, seq: i64, at: Micros, received_at: Option<Micros>) {
+    /// Trades are recorded by a process or a connection before, all that lie in the span. What was
+    /// taken here above it stays, and what lies between is a hole.
+    pub(super) fn resume(&mut self, recorded: Recorded) {
+        let Recorded { highest: (seq, at), lowest, begun, received_at } = recorded;
         self.newest = self.newest.max(received_at);
-        self.resumed = true;
+        self.open = lowest.is_none();
+        self.begun = [self.begun, begun].into_iter().flatten().min();
         self.forgotten = self.forgotten.filter(|end| *end > seq);
+        let (lowest, lowest_at) = lowest.unwrap_or((seq, at));
         match self.span {
             Some(span) if span.highest > seq => {
-                if span.lowest > seq {
-                    self.span = Some(Span { lowest: seq, lowest_at: at, ..span });
+                if span.lowest > lowest {
+                    self.span = Some(Span { lowest, lowest_at, ..span });
                 }
                 self.holes.retain_mut(|hole| {
                     hole.first = seq.saturating_add(1).max(hole.first);
@@ -105,7 +122,7 @@ impl Sequence {
                 }
             }
             Some(_) | None => {
-                self.span = Some(Span { lowest: seq, highest: seq, lowest_at: at, highest_at: at });
+                self.span = Some(Span { lowest, highest: seq, lowest_at, highest_at: at });
                 self.holes.clear();
             }
         }
@@ -131,7 +148,7 @@ impl Sequence {
     /// Takes a trade in and says what to do with it. At most `limit` holes are remembered: name
     /// them before the last one [is taken](Self::is_full).
     pub(super) fn take(&mut self, seq: i64, timestamp: Micros, now: Now, limit: usize) -> Verdict {
-        let verdict = self.place((seq, timestamp), now.monotonic, limit);
+        let verdict = self.place((seq, timestamp), now, limit);
         match verdict {
             Verdict::New { .. } | Verdict::Late { .. } => {
                 self.newest = self.newest.max(Some(timestamp));
@@ -141,10 +158,11 @@ impl Sequence {
         verdict
     }
 
-    fn place(&mut self, trade: (i64, Micros), noticed: Duration, limit: usize) -> Verdict {
-        let (seq, at) = trade;
+    fn place(&mut self, trade: (i64, Micros), now: Now, limit: usize) -> Verdict {
+        let ((seq, at), noticed) = (trade, now.monotonic);
         let Some(span) = self.span else {
             self.span = Some(Span { lowest: seq, highest: seq, lowest_at: at, highest_at: at });
+            self.begun = Some(now.utc);
             return Verdict::New { skipped: 0 };
         };
         if seq > span.highest {
@@ -161,7 +179,10 @@ impl Sequence {
             self.bound(limit);
             return Verdict::Late { named: hole.noticed.is_none().then_some(hole) };
         }
-        if seq < span.lowest && !self.resumed {
+        if self.newest.is_some_and(|newest| at > newest) {
+            return Verdict::WentBack;
+        }
+        if seq < span.lowest && !self.open {
             self.span = Some(Span { lowest: seq, lowest_at: at, ..span });
             if seq.abs_diff(span.lowest) > 1 {
                 let after = (span.lowest, span.lowest_at);
@@ -169,9 +190,6 @@ impl Sequence {
                 self.bound(limit);
             }
             return Verdict::Late { named: None };
-        }
-        if self.newest.is_some_and(|newest| at > newest) {
-            return Verdict::WentBack;
         }
         let below = self.forgotten.is_some_and(|end| seq <= end);
         if below && seq >= span.lowest { Verdict::Forgotten } else { Verdict::Repeat }
@@ -209,6 +227,17 @@ impl Sequence {
     /// The highest trade_seq that is recorded.
     pub(super) fn highest(&self) -> Option<i64> {
         self.span.map(|span| span.highest)
+    }
+
+    /// The lowest trade_seq that is recorded, if those below it would be new.
+    pub(super) fn lowest(&self) -> Option<i64> {
+        self.span.filter(|_| !self.open).map(|span| span.lowest)
+    }
+
+    /// Whether no trade was recorded yet at that instant of our clock: what happened then may lie
+    /// below the first recorded one, where it makes no hole.
+    pub(super) fn is_fresh(&self, then: Micros) -> bool {
+        self.span.is_none() || self.begun.is_some_and(|begun| begun > then)
     }
 
     /// The first hole that is named and can still be had.
@@ -277,6 +306,11 @@ mod tests {
     const NEXT: Verdict = Verdict::New { skipped: 0 };
     const LATE: Verdict = Verdict::Late { named: None };
 
+    /// All up to this trade were recorded before.
+    fn until(seq: i64) -> Recorded {
+        Recorded { highest: (seq, Micros(seq)), lowest: None, begun: None, received_at: None }
+    }
+
     /// Takes trades whose timestamps grow with their numbers.
     #[track_caller]
     fn check(sequence: &mut Sequence, trades: &[(i64, Verdict)], holes: &[(i64, i64)]) {
@@ -307,12 +341,19 @@ mod tests {
     }
 
     #[test]
-    fn before_the_first_nothing_is_recorded_unless_resumed() {
+    fn before_the_first_nothing_is_recorded_unless_nobody_knows_it() {
         let fresh = [(10, NEXT), (7, LATE), (7, Verdict::Repeat), (8, LATE)];
         check(&mut Sequence::default(), &fresh, &[(9, 9)]);
 
+        let mut known = Sequence::default();
+        known.resume(Recorded { lowest: Some((10, Micros(10))), ..until(12) });
+        assert_eq!(known.lowest(), Some(10));
+        let trades = [(11, Verdict::Repeat), (10, Verdict::Repeat), (7, LATE), (8, LATE)];
+        check(&mut known, &trades, &[(9, 9)]);
+
         let mut resumed = Sequence::default();
-        resumed.resume(10, Micros(10), None);
+        resumed.resume(until(10));
+        assert_eq!(resumed.lowest(), None);
         let trades = [
             (10, Verdict::Repeat),
             (7, Verdict::Repeat),
@@ -327,11 +368,11 @@ mod tests {
     fn what_was_taken_before_resuming_stays() {
         let mut gap = Sequence::default();
         check(&mut gap, &[(10, NEXT), (12, Verdict::New { skipped: 1 })], &[(11, 11)]);
-        gap.resume(7, Micros(7), None);
+        gap.resume(until(7));
         check(&mut gap, &[(7, Verdict::Repeat), (9, LATE)], &[(8, 8), (11, 11)]);
-        gap.resume(11, Micros(11), None);
+        gap.resume(until(11));
         check(&mut gap, &[(8, Verdict::Repeat), (11, Verdict::Repeat), (13, NEXT)], &[]);
-        gap.resume(20, Micros(20), None);
+        gap.resume(until(20));
         check(&mut gap, &[(13, Verdict::Repeat), (22, Verdict::New { skipped: 1 })], &[(21, 21)]);
     }
 

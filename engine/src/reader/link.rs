@@ -257,7 +257,8 @@ impl Link {
         }
         let Some(at) = session.alive_until() else { return };
         let (shard, channels) = (Arc::clone(shard), acknowledged.clone());
-        if outbox.fact(Item::Shard { shard, channels, at }) {
+        let unasked_since = session.unasked_since();
+        if outbox.fact(Item::Shard { shard, channels, at, unasked_since }) {
             if told.0 != self.told.0 {
                 board.show(acknowledged);
             }

@@ -36,6 +36,11 @@ pub fn lines(
             let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
             session.outage(since, until, cause);
         }
+        // Whose channel it was then, another shard may have it now.
+        let shards = recovery.resume.shards.values();
+        if let Some(since) = shards.filter_map(|shard| shard.unasked_since).min() {
+            session.unasked(since);
+        }
         let meters = metrics::Line::new(Arc::clone(&shard));
         let mailbox = Mailbox::default();
         mailbox.leave(swap);
@@ -100,6 +105,8 @@ fn decoder(recovery: &Recovery, shard: &Arc<str>) -> Decoder {
         let last = LastIdentity {
             trade_seq: last.trade_seq,
             traded_at: last.traded_at,
+            lowest: last.lowest_seq.zip(last.lowest_at),
+            begun: last.begun_at,
             change_id: last.change_id,
             ticker: last.quote,
             received_at: Some(last.received_at),

@@ -110,7 +110,7 @@ impl<D: Decode> Connection<D> {
 fn write(out: &mut Vec<u8>, question: &Question) {
     request::texts(out, &[("instrument_name", &question.instrument)]);
     let (bounds, sorting) = match question.trades {
-        Wanted::Between(first, last) => {
+        Wanted::Between(first, last) | Wanted::Below(first, last, _) => {
             (format!(r#""start_seq":{first},"end_seq":{last},"#), "asc")
         }
         Wanted::From(first) => (format!(r#""start_seq":{first},"#), "asc"),

@@ -29,6 +29,12 @@ impl Refusals {
         Self { shard, open: BTreeMap::new() }
     }
 
+    /// Since when a channel of trades is refused.
+    pub(super) fn trades_since(&self) -> Option<Micros> {
+        let trades = |it: &&Episode| it.channels.iter().any(|name| name.starts_with("trades."));
+        self.open.values().filter(trades).map(|episode| episode.since).min()
+    }
+
     /// Writes what has changed: an open row when an instrument's refused channels are new or
     /// others, and a row with its end when they were refused and are not any more. Gives what has
     /// ended: since when, and which channels; some may be refused further on.

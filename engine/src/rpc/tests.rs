@@ -57,6 +57,10 @@ impl Decode for Heard {
         if self.1.is_empty() { Duration::MAX } else { Duration::ZERO }
     }
 
+    fn unasked_since(&self) -> Option<Micros> {
+        None
+    }
+
     fn question(&mut self, _: Duration) -> Option<Question> {
         self.1.pop()
     }
@@ -135,6 +139,11 @@ impl Conversation {
                 let (since, until) = rest.split_once(' ').unwrap_or((rest, rest));
                 let cause = Cause { kind: CauseKind::Restart, detail: String::new() };
                 self.session.outage(at(since), at(until), cause);
+            }
+            "unasked" => {
+                let seconds: i64 = rest.parse().unwrap();
+                self.session.unasked(Micros(seconds * 1_000_000));
+                assert_eq!(self.session.unasked_since(), Some(Micros(seconds * 1_000_000)));
             }
             "sample" => {
                 let every = Duration::from_secs(60);

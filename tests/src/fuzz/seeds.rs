@@ -217,7 +217,8 @@ fn segments(heard: &[Frame]) -> Vec<Vec<u8>> {
     for frames in heard.chunks(heard.len() / 3 + 1) {
         let mut journal = open(Arc::new(disk.clone()), root, Options::default(), now).unwrap();
         let channels = vec!["ticker.BTC-PERPETUAL.100ms".to_owned()];
-        let fact = ShardFact { shard: "btc-0".to_owned(), channels, at: now.utc };
+        let (shard, at) = ("btc-0".to_owned(), now.utc);
+        let fact = ShardFact { shard, channels, at, unasked_since: Some(at) };
         journal.appender.shard(fact).unwrap();
         let mut rows = Rows::default();
         // Few, so that a fuzzer's steps are small.

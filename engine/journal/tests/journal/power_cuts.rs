@@ -180,13 +180,15 @@ impl History {
             for (name, seq) in
                 names.into_iter().zip(column("trade_seq").as_primitive::<Int64Type>())
             {
-                let known = trade_seqs.entry(name.unwrap().to_owned()).or_insert(seq);
-                *known = seq.max(*known);
+                let entry = trade_seqs.entry(name.unwrap().to_owned());
+                let (lowest, highest) = entry.or_insert((seq, seq));
+                (*lowest, *highest) = (seq.min(*lowest), seq.max(*highest));
             }
         }
-        for (name, seq) in trade_seqs {
+        for (name, known) in trade_seqs {
             let last = journal.recovery.resume.instruments.get(&name);
-            assert_eq!(last.and_then(|last| last.trade_seq), seq, "{name}");
+            let found = last.map(|last| (last.lowest_seq, last.trade_seq));
+            assert_eq!(found, Some(known), "{name}");
         }
     }
 
@@ -206,7 +208,8 @@ impl History {
                 7 => {
                     let channels = vec![format!("channel {}", self.dice.below(3))];
                     let at = rows::at(self.clock).utc;
-                    let fact = ShardFact { shard: "btc-0".to_owned(), channels, at };
+                    let shard = "btc-0".to_owned();
+                    let fact = ShardFact { shard, channels, at, unasked_since: Some(at) };
                     journal.appender.shard(fact).or_else(full)?;
                 }
                 8 => self.drain(journal)?,

@@ -109,6 +109,7 @@ fn a_restart_knows_where_the_last_run_ended() {
         shard: "btc-0".to_owned(),
         channels: channels.iter().map(|&channel| channel.to_owned()).collect(),
         at: rows::at(at).utc,
+        unasked_since: Some(rows::at(at - 2).utc),
     };
     journal.appender.shard(fact(&["a", "b"], 5)).unwrap();
     journal.appender.append(rows::small_draft(&mut dice)).unwrap();
@@ -121,6 +122,7 @@ fn a_restart_knows_where_the_last_run_ended() {
     let shard = &recovery.resume.shards["btc-0"];
     assert_eq!(shard.channels, ["a", "b"]);
     assert_eq!(shard.alive_at, rows::at(9).utc);
+    assert_eq!(shard.unasked_since, Some(rows::at(7).utc));
     assert_eq!((recovery.opened_before, recovery.torn), (1, None));
 }
 

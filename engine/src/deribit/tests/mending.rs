@@ -132,7 +132,7 @@ fn after_an_outage_what_follows_the_newest_is_asked_for() {
     let mut bench = bench();
     bench.trades(&[5]).stored(&[(5, false)]);
     let channel = format!("trades.{OPTION}.100ms");
-    bench.decoder.missed(&channel, Micros((MS + 5) * 1_000), bench.now);
+    bench.decoder.missed(&channel, bench.now.utc, bench.now);
     bench.asks(OPTION, Wanted::From(6)).answer(&[6, 7], true).stored(&[(6, true), (7, true)]);
     bench.asks(OPTION, Wanted::From(8)).answer(&[8], false).stored(&[(8, true)]);
     bench.asks_nothing().trades(&[8, 9]).stored(&[(9, false)]).named(&[]);
@@ -144,7 +144,7 @@ fn an_outage_longer_than_trades_are_kept_leaves_a_hole_for_good() {
     let mut bench = bench();
     bench.trades(&[5]).stored(&[(5, false)]);
     let channel = format!("trades.{OPTION}.100ms");
-    bench.decoder.missed(&channel, Micros((MS + 5) * 1_000), bench.now);
+    bench.decoder.missed(&channel, bench.now.utc, bench.now);
     bench.asks(OPTION, Wanted::From(6)).answer(&[900], false).stored(&[(900, true)]);
     bench.pass(2_000).named(&[(5, 900, "missing trade_seq 6..899")]);
     bench.asks(OPTION, Wanted::Between(6, 899)).refuse_answer();
@@ -163,6 +163,69 @@ fn of_an_instrument_that_never_traded_the_newest_count() {
     bench.stored(&[(7, true), (8, true)]).asks_nothing().pass(2_000).named(&[]);
 }
 
+/// The first trade of an instrument may have come before its channel was acknowledged again, or an
+/// earlier process may have died before it asked: what lies below it makes no hole.
+#[test]
+fn what_was_missed_before_the_first_trade_is_asked_for() {
+    let earlier = Micros(bench().now.utc.0 - 1);
+    let channel = format!("trades.{OPTION}.100ms");
+    for lowest in [None, Some(9)] {
+        let mut bench = bench();
+        match lowest {
+            None => drop(bench.trades(&[9]).stored(&[(9, false)])),
+            Some(seq) => bench.decoder.resume(
+                OPTION,
+                LastIdentity {
+                    trade_seq: Some(9),
+                    traded_at: Some(Micros((MS + 9) * 1_000)),
+                    lowest: Some((seq, Micros((MS + seq) * 1_000))),
+                    begun: Some(bench.now.utc),
+                    ..LastIdentity::default()
+                },
+            ),
+        }
+        bench.decoder.missed(&channel, earlier, bench.now);
+        assert_eq!(bench.decoder.mending.unasked_since(), Some(earlier));
+        let since = Micros(earlier.0 - HOUR_US);
+        bench.asks(OPTION, Wanted::Since(since));
+        bench.answer(&[], false).asks_nothing();
+        assert_eq!(bench.decoder.mending.unasked_since(), None);
+
+        let long_ago = Micros((MS + 6) * 1_000 + HOUR_US);
+        bench.decoder.missed(&channel, long_ago, bench.now);
+        bench.asks(OPTION, Wanted::Since(Micros(long_ago.0 - HOUR_US)));
+        bench.answer(&[9, 8, 7, 6, 5], true).stored(&[(6, true), (7, true), (8, true)]);
+        bench.asks_nothing().pass(2_000).named(&[]);
+    }
+}
+
+/// What one answer cannot have is asked for in pages, down to the beginning of the outage, of what
+/// is kept, or of all trades.
+#[test]
+fn of_an_instrument_that_never_traded_all_are_asked_for() {
+    let since = Micros((MS + 50) * 1_000);
+    let channel = format!("trades.{OPTION}.100ms");
+    let begin = || {
+        let mut bench = bench();
+        bench.decoder.missed(&channel, Micros(since.0 + HOUR_US), bench.now);
+        bench.asks(OPTION, Wanted::Since(since)).answer(&[2_502, 2_501], true);
+        bench.stored(&[(2_501, true), (2_502, true)]);
+        bench.asks(OPTION, Wanted::Below(1_501, 2_500, since)).answer(&[2_499, 2_500], false);
+        bench.stored(&[(2_499, true), (2_500, true)]);
+        bench.asks(OPTION, Wanted::Below(1_499, 2_498, since));
+        bench
+    };
+    begin().answer(&[], false).asks_nothing();
+    let rest: Vec<i64> = (40..53).collect();
+    let mut bench = begin();
+    bench.answer(&rest, false).stored(&[(50, true), (51, true), (52, true)]).asks_nothing();
+    bench.pass(2_000).named(&[(52, 2_499, "missing trade_seq 53..2498")]);
+    let mut bench = begin();
+    bench.answer(&[51, 60], false).stored(&[(51, true), (60, true)]);
+    bench.asks(OPTION, Wanted::Below(1, 50, since)).answer(&[50], false);
+    bench.stored(&[(50, true)]).asks_nothing();
+}
+
 #[test]
 fn a_channel_of_a_currency_asks_for_all_that_were_open() {
     let mut bench = bench();
@@ -171,10 +234,11 @@ fn a_channel_of_a_currency_asks_for_all_that_were_open() {
         ["BTC-2JAN27-90000-P", "ETH-2JAN27-3000-C", "SOL_USDC-2JAN27-90-C", "BTC-PERPETUAL"];
     roster.set(names.into_iter());
     bench.decoder.enrol(roster);
-    bench.trades(&[5]).stored(&[(5, false)]);
-    bench.decoder.resume("BTC-1JAN26-90000-C", LastIdentity::default());
     // 2026-12-31: one of them has expired long before.
     let since = Micros(1_798_700_000_000_000);
+    bench.now.utc = since;
+    bench.trades(&[5]).stored(&[(5, false)]);
+    bench.decoder.resume("BTC-1JAN26-90000-C", LastIdentity::default());
     bench.decoder.missed("trades.option.BTC.100ms", since, bench.now);
     bench.asks(OPTION, Wanted::From(6)).answer(&[], false);
     let earlier = Micros(since.0 - HOUR_US);

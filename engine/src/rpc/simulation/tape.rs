@@ -73,6 +73,10 @@ impl Decode for Tape {
         true
     }
 
+    fn unasked_since(&self) -> Option<Micros> {
+        None
+    }
+
     fn quarantine(&mut self, _: &str, _: &str, raw: &[u8], _: Now, _: &mut Rows) {
         assert_eq!(raw, GARBAGE.as_bytes());
     }

@@ -64,3 +64,29 @@ fn after_an_outage_every_channel_is_asked_after() {
     "#;
     check(None, &format!("{UP}{more}"));
 }
+
+/// What an earlier process had not asked for is asked for once, when everything is acknowledged.
+#[test]
+fn after_a_restart_what_was_not_asked_for_is() {
+    let text = r#"
+        at 100
+        want trades.A.100ms
+        lost 90
+        unasked 40
+        up
+        > 1 public/set_heartbeat {"interval":10}
+        > 2 public/subscribe {"channels":["trades.A.100ms"]}
+        < {"id":2,"result":["trades.A.100ms"]}
+        heard missed trades.A.100ms since 40
+        < {"id":1,"result":"ok"}
+        at 110
+        down gone
+        at 120
+        up
+        > 3 public/set_heartbeat {"interval":10}
+        > 4 public/subscribe {"channels":["trades.A.100ms"]}
+        < {"id":4,"result":["trades.A.100ms"]}
+        heard missed trades.A.100ms since 98
+    "#;
+    check(None, text);
+}
