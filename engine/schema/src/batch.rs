@@ -163,6 +163,8 @@ pub struct Batch {
     position: u64,
     origin: Origin,
     columns: RecordBatch,
+    /// Looked at once: it is asked for wherever a batch waits.
+    bytes: usize,
 }
 
 impl Batch {
@@ -174,7 +176,8 @@ impl Batch {
     pub fn new(table: &'static Table, position: u64, origin: Origin, columns: RecordBatch) -> Self {
         assert!(columns.num_rows() > 0, "a batch is never empty");
         assert_eq!(columns.num_columns(), table.columns.len(), "columns of {}", table.name);
-        Self { table, position, origin, columns }
+        let bytes = held(&columns);
+        Self { table, position, origin, columns, bytes }
     }
 
     /// The table of the rows.
@@ -223,6 +226,37 @@ impl Batch {
     /// Memory held, bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.columns.get_array_memory_size()
+        self.bytes
+    }
+}
+
+/// Memory held by the columns, bytes. What was read from the journal may be one allocation that
+/// many columns are parts of: each allocation counts once, and whole.
+fn held(columns: &RecordBatch) -> usize {
+    let mut parts: Vec<_> = columns.columns().iter().map(|column| column.to_data()).collect();
+    let mut allocations = Vec::new();
+    while let Some(part) = parts.pop() {
+        let buffers = part.buffers().iter().chain(part.nulls().map(|nulls| nulls.buffer()));
+        allocations.extend(buffers.map(|buffer| (buffer.data_ptr(), buffer.capacity())));
+        parts.extend(part.child_data().iter().cloned());
+    }
+    allocations.sort_unstable();
+    allocations.dedup();
+    allocations.iter().map(|(_, bytes)| bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allocation_counts_once() {
+        let whole = Int64Array::from_iter_values(0..3_000);
+        let parts: Vec<ArrayRef> =
+            (0..3).map(|at| Arc::new(whole.slice(1_000 * at, 1_000)) as ArrayRef).collect();
+        let named = parts.into_iter().enumerate().map(|(at, part)| (format!("c{at}"), part));
+        let columns = RecordBatch::try_from_iter(named).unwrap();
+        assert!((24_000..25_000).contains(&held(&columns)), "{}", held(&columns));
+        assert!(columns.get_array_memory_size() > 72_000);
     }
 }
