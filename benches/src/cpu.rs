@@ -7,7 +7,17 @@ use rustix::time::{ClockId, clock_gettime};
 /// CPU time of this thread, s; with what the kernel did for it.
 #[must_use]
 pub fn of_thread() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    of(ClockId::ThreadCPUTime)
+}
+
+/// CPU time of all threads of this process, s; with what the kernel did for them.
+#[must_use]
+pub fn of_process() -> f64 {
+    of(ClockId::ProcessCPUTime)
+}
+
+fn of(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 

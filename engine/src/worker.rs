@@ -180,6 +180,9 @@ impl Following {
             assert_eq!(accepted, newest.position(), "a sink takes all that it is given");
             self.progress.accepted.set(accepted);
             self.accepted = Some(accepted);
+            if accepted >= self.feed.durable() {
+                self.sink.caught_up();
+            }
         }
         let durable = self.sink.flush(clock.now())?;
         self.release(durable);

@@ -1,19 +1,21 @@
 //! PostgreSQL and TimescaleDB: every row once, by binary COPY.
 //!
-//! Rows wait as the journal's shared batches until they are old enough or many. One transaction
-//! then moves the position that stands in the database itself (`tapedeck_sinks`) and copies the
-//! rows of every table. If the position is not what it was, nothing is stored and it is read
-//! again: so neither a crash of either side nor a lost answer can store a row twice or lose one.
+//! Rows are encoded as they come and wait until nothing more is to be had, or until they are old
+//! enough or many. One transaction then moves the position that stands in the database itself
+//! (`tapedeck_sinks`) and copies the rows of every table. If the position is not what it was,
+//! nothing is stored and it is read again: so neither a crash of either side nor a lost answer can
+//! store a row twice or lose one. While one transaction is under way the next is gathered, and
+//! nothing of it is sent before the server has said that the first is committed.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use schema::{Batch, Now};
-use tokio::runtime::{Builder, Runtime};
 
-use crate::waiting::Waiting;
 use crate::{Accepted, Position, Sink, SinkError, SinkErrorKind};
 
 mod catalog;
@@ -24,23 +26,29 @@ mod copy;
 mod cursor;
 mod error;
 mod failure;
+mod gathered;
 mod hole;
 mod load;
 pub mod migrations;
 mod numeric;
+mod parcel;
 mod quarantine;
 mod refusal;
 mod session;
 mod target;
 mod tls;
 mod transaction;
+mod writer;
 
 pub use connection::{Address, connect, with_session};
 pub use cursor::position;
 pub use error::{DatabaseError, DatabaseErrorKind};
 
 use cursor::Cursor;
-use session::Session;
+use gathered::Gathered;
+use parcel::Chunks;
+use session::{Destination, Session};
+use writer::{ANSWER_MAX, UnderWay, Writer, in_time};
 
 /// The database sink.
 ///
@@ -60,9 +68,11 @@ pub struct Postgres {
 /// How the database is written.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long rows wait at most, counted from the first flush call that saw them.
+    /// How long rows wait at most, counted from the first flush call that saw them. They wait at
+    /// all only while there is more to be had.
     pub age_max: Duration,
-    /// How much a transaction holds, as [`Batch::bytes`] counts; the batch that crosses it counts.
+    /// How much memory a transaction takes, its records and their encoded rows; the record that
+    /// crosses it counts. There are two: one under way, and the next.
     pub bytes_max: usize,
     /// What the database is brought to when a session is opened; `None` leaves it as it is.
     pub migrations: Option<migrations::Options>,
@@ -77,18 +87,80 @@ impl Default for Options {
 
 /// Everything between `open` and the first error.
 struct Opened {
-    session: Session,
-    /// The session's own, so that its socket goes with it: a server must not wait for us.
-    runtime: Runtime,
+    writer: Writer,
+    /// Where the rows of a table go, by its name; as far as that was needed.
+    destinations: HashMap<String, Destination>,
     durable: u64,
     accepted: u64,
-    waiting: Waiting,
+    under_way: Option<UnderWay>,
+    /// What comes behind it.
+    gathered: Gathered,
+    chunks: Chunks,
+    /// Nothing more is to be had.
+    caught_up: bool,
+    /// When rows were stored last because of that.
+    stored_at: Option<Duration>,
 }
 
 impl Opened {
-    fn take(&mut self, batch: Arc<Batch>) {
+    fn take(&mut self, batch: Arc<Batch>) -> Result<(), DatabaseError> {
         self.accepted = batch.position();
-        self.waiting.push(batch);
+        let (writer, destinations) = (&mut self.writer, &mut self.destinations);
+        self.gathered.push(batch, &self.chunks, |load| {
+            if let Some(known) = destinations.get(&load.name) {
+                return Ok(known.clone());
+            }
+            let found = writer.find(load)?;
+            let _ = destinations.insert(load.name.clone(), found.clone());
+            Ok(found)
+        })
+    }
+
+    /// Begins to store what was gathered, once what is under way is stored.
+    fn send(&mut self) -> Result<(), DatabaseError> {
+        self.settle()?;
+        if !self.gathered.is_empty() {
+            let range = (self.durable, self.accepted);
+            self.under_way = Some(self.writer.store(mem::take(&mut self.gathered), range));
+        }
+        Ok(())
+    }
+
+    /// Waits for what is under way.
+    fn settle(&mut self) -> Result<(), DatabaseError> {
+        if let Some(under_way) = self.under_way.take() {
+            let to = under_way.to;
+            self.writer.wait(under_way)?;
+            self.durable = to;
+        }
+        Ok(())
+    }
+
+    /// Looks whether what is under way is stored.
+    fn look(&mut self) -> Result<(), DatabaseError> {
+        if let Some(mut under_way) = self.under_way.take() {
+            match self.writer.look(&mut under_way) {
+                Some(done) => {
+                    done?;
+                    self.durable = under_way.to;
+                }
+                None => self.under_way = Some(under_way),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what was gathered waits for nothing.
+    fn is_due(&mut self, now: Now, age_max: Duration) -> bool {
+        if self.gathered.is_empty() {
+            return false;
+        }
+        let rested = self.stored_at.is_none_or(|at| now.monotonic.saturating_sub(at) >= REST);
+        let due = self.caught_up && rested;
+        if due {
+            self.stored_at = Some(now.monotonic);
+        }
+        due || self.gathered.is_old(now, age_max)
     }
 }
 
@@ -126,47 +198,59 @@ impl Postgres {
         migrating_max: Duration,
     ) -> Result<Position, SinkError> {
         self.opened = None;
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| SinkError {
-            kind: SinkErrorKind::Retry,
-            doing: "preparing to speak with the database".into(),
-            source: Box::new(error),
-        })?;
         let cursor = Cursor::new(NAME, journal, self.guarded);
-        let (address, trust) = (&self.address, &self.trust);
-        let migrations = self.options.migrations.as_ref();
-        let opened = runtime.block_on(async {
-            let opening = Session::open(address, trust, cursor);
+        let (address, trust) = (self.address.clone(), Arc::clone(&self.trust));
+        let migrations = self.options.migrations.clone();
+        let opened = Writer::start(async move || {
+            let opening = Session::open(&address, &trust, cursor);
             let mut session = in_time(patience, "opening a session", opening).await?;
-            if let Some(options) = migrations {
+            if let Some(options) = &migrations {
                 let migrating = session.migrate(options);
                 in_time(migrating_max, "migrating the database", migrating).await?;
             }
-            let position = in_time(patience, "looking at the database's tables", session.check());
-            Ok((position.await?, session))
+            let looking = session.check();
+            let position = in_time(patience, "looking at the database's tables", looking).await?;
+            Ok((session, position))
         });
-        let (durable, session) = opened.map_err(failure::sink_error)?;
+        let (writer, durable) = opened.map_err(failure::sink_error)?;
         self.opened = Some(Opened {
-            session,
-            runtime,
+            writer,
+            destinations: HashMap::new(),
             durable,
             accepted: durable,
-            waiting: Waiting::default(),
+            under_way: None,
+            gathered: Gathered::default(),
+            chunks: Chunks::default(),
+            caught_up: false,
+            stored_at: None,
         });
         Ok(Position(durable))
     }
 
-    /// Stores everything that waits. After an error the sink is closed.
+    /// Stores all that waits.
     fn store(&mut self) -> Result<Position, SinkError> {
+        self.work(|opened| {
+            opened.send()?;
+            opened.settle()
+        })
+    }
+
+    /// Begins to store what waits as one transaction, as a bench wants it cut.
+    ///
+    /// # Errors
+    /// As [`close`](Sink::close).
+    #[cfg(feature = "bench")]
+    pub fn cut(&mut self) -> Result<Position, SinkError> {
+        self.work(Opened::send)
+    }
+
+    /// Works with the session, and says what is durable then. After an error the sink is closed.
+    fn work(
+        &mut self,
+        work: impl FnOnce(&mut Opened) -> Result<(), DatabaseError>,
+    ) -> Result<Position, SinkError> {
         let mut opened = self.opened.take().expect(OPEN_FIRST);
-        if !opened.waiting.batches().is_empty() {
-            let range = (opened.durable, opened.accepted);
-            let (session, batches) = (&mut opened.session, opened.waiting.batches());
-            let stored = in_time(ANSWER_MAX, "storing rows", session.store(batches, range));
-            opened.runtime.block_on(stored).map_err(patient)?;
-            opened.durable = opened.accepted;
-            opened.waiting.clear();
-        }
+        work(&mut opened).map_err(patient)?;
         let durable = opened.durable;
         self.opened = Some(opened);
         Ok(Position(durable))
@@ -183,26 +267,34 @@ impl Sink for Postgres {
     }
 
     fn write(&mut self, batches: &[Arc<Batch>]) -> Result<Accepted, SinkError> {
-        for batch in batches {
-            let opened = self.opened.as_mut().expect(OPEN_FIRST);
-            assert!(batch.position() > opened.accepted, "no record comes twice");
-            if batch.position() > opened.accepted + 1 {
-                opened.take(hole::named(opened.accepted, batch));
+        let bytes_max = self.options.bytes_max;
+        let _ = self.work(|opened| {
+            opened.caught_up &= batches.is_empty();
+            for batch in batches {
+                assert!(batch.position() > opened.accepted, "no record comes twice");
+                if batch.position() > opened.accepted + 1 {
+                    opened.take(hole::named(opened.accepted, batch))?;
+                }
+                opened.take(Arc::clone(batch))?;
+                if opened.gathered.bytes() >= bytes_max {
+                    opened.send()?;
+                }
             }
-            opened.take(Arc::clone(batch));
-            if opened.waiting.bytes() >= self.options.bytes_max {
-                self.store()?;
-            }
-        }
+            Ok(())
+        })?;
         Ok(Accepted(self.opened.as_ref().expect(OPEN_FIRST).accepted))
     }
 
+    fn caught_up(&mut self) {
+        self.opened.as_mut().expect(OPEN_FIRST).caught_up = true;
+    }
+
     fn flush(&mut self, now: Now) -> Result<Position, SinkError> {
-        let opened = self.opened.as_mut().expect(OPEN_FIRST);
-        match opened.waiting.is_old(now, self.options.age_max) {
-            true => self.store(),
-            false => Ok(Position(opened.durable)),
+        let age_max = self.options.age_max;
+        if self.opened.as_mut().expect(OPEN_FIRST).is_due(now, age_max) {
+            return self.store();
         }
+        self.work(Opened::look)
     }
 
     fn close(&mut self) -> Result<Position, SinkError> {
@@ -215,18 +307,6 @@ impl fmt::Debug for Postgres {
         let opened = self.opened.is_some();
         write!(f, "Postgres({}, {})", self.address, if opened { "open" } else { "closed" })
     }
-}
-
-/// Work that must come to an end.
-async fn in_time<T>(
-    patience: Duration,
-    doing: &str,
-    work: impl Future<Output = Result<T, DatabaseError>>,
-) -> Result<T, DatabaseError> {
-    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
-        let what = format!("{doing}: the database came to no end in {patience:?}");
-        Err(DatabaseError::said(DatabaseErrorKind::Away, what))
-    })
 }
 
 /// An error of a sink that is at work.
@@ -248,8 +328,8 @@ pub const NAME: &str = "postgres";
 const OPEN_FIRST: &str = "a sink is opened before use, and again after an error";
 /// A recording does not wait longer for its database.
 const PREPARE_MAX: Duration = Duration::from_secs(15);
-/// What takes longer waits for something that will not come.
-const ANSWER_MAX: Duration = Duration::from_secs(300);
+/// Between transactions for few rows each: at most a few in a second.
+const REST: Duration = Duration::from_millis(250);
 /// An index over a table that holds years is not made in minutes.
 const MIGRATING_MAX: Duration = Duration::from_secs(6 * 3_600);
 

@@ -36,6 +36,11 @@ pub trait Sink: Send + fmt::Debug {
     /// the sink again and goes on from the position it then reports.
     fn write(&mut self, batches: &[Arc<Batch>]) -> Result<Accepted, SinkError>;
 
+    /// Says that the journal holds nothing more that is durable. A sink that gathers rows, to store
+    /// many at a time, then knows that it waits for none. Said again after each
+    /// [`write`](Self::write) that this is true of.
+    fn caught_up(&mut self) {}
+
     /// Lets time pass and makes accepted records durable when the sink thinks it is time; says
     /// what is durable now. Only that lets the journal forget.
     ///

@@ -136,22 +136,22 @@ impl Server {
     fn copies(&self, files: &[(String, String)]) -> [f64; 3] {
         let (address, trust) = (&self.address, &self.trust.config);
         let figure = with_session(address, trust, async |client| {
-            let (own, server, began) = (cpu::of_thread(), self.cpu(), Instant::now());
+            let (own, server, began) = (cpu::of_process(), self.cpu(), Instant::now());
             for (table, file) in files {
                 let copy = format!("COPY {table} FROM '{file}' (FORMAT binary)");
                 client.batch_execute(&copy).await.expect("the server copies its own file");
             }
             let wall = began.elapsed().as_secs_f64();
-            Ok([wall, cpu::of_thread() - own, self.cpu() - server])
+            Ok([wall, cpu::of_process() - own, self.cpu() - server])
         });
         figure.expect("a session")
     }
 
     /// Seconds on the clock, of our CPU time, of the server's.
     fn measure(&self, work: impl FnOnce()) -> [f64; 3] {
-        let (own, server, began) = (cpu::of_thread(), self.cpu(), Instant::now());
+        let (own, server, began) = (cpu::of_process(), self.cpu(), Instant::now());
         work();
-        [began.elapsed().as_secs_f64(), cpu::of_thread() - own, self.cpu() - server]
+        [began.elapsed().as_secs_f64(), cpu::of_process() - own, self.cpu() - server]
     }
 
     fn cpu(&self) -> f64 {

@@ -1,6 +1,7 @@
 //! How far a sink is in a journal, kept beside the rows: the guard of "exactly once".
 
-use tokio_postgres::{Client, GenericClient, Statement};
+use tokio_postgres::SimpleQueryMessage::CommandComplete;
+use tokio_postgres::{Client, GenericClient};
 
 use super::error::{DatabaseError, DatabaseErrorKind};
 
@@ -13,14 +14,12 @@ pub(super) struct Cursor {
     pub(super) journal: String,
     /// Whether it follows the rows at all.
     moves: bool,
-    /// What moves it, once it has been moved in this session.
-    moving: Option<Statement>,
 }
 
 impl Cursor {
     /// The position of this sink in this journal; one that does not move leaves the rows alone.
     pub(super) fn new(sink: &'static str, journal: &str, moves: bool) -> Self {
-        Self { sink, journal: journal.to_owned(), moves, moving: None }
+        Self { sink, journal: journal.to_owned(), moves }
     }
 
     /// The position, after whoever is moving it has come to an end.
@@ -36,32 +35,34 @@ impl Cursor {
         })
     }
 
-    /// Moves the position in the transaction that stores the rows. Whoever finds another position
-    /// than it expects must not store anything: another session has done so, or still does.
-    pub(super) async fn advance(
-        &mut self,
-        client: &impl GenericClient,
+    /// Begins the transaction that stores rows, and moves the position in it. Whoever finds another
+    /// position than it expects must not store anything: another session has done so, or still
+    /// does.
+    pub(super) async fn begin(
+        &self,
+        client: &Client,
         from: u64,
         to: u64,
     ) -> Result<(), DatabaseError> {
-        if !self.moves {
-            return Ok(());
-        }
         let doing = || format!("moving the position of journal {} to {to}", self.journal);
         let failed = |error| DatabaseError::of(doing(), error);
-        let moving = match &self.moving {
-            Some(known) => known,
-            None => self.moving.insert(client.prepare(MOVE).await.map_err(failed)?),
-        };
-        let moved =
-            client.execute(moving, &[&self.sink, &self.journal, &sql(from), &sql(to)]).await;
-        match moved.map_err(failed)? {
-            1 => Ok(()),
-            _ => {
-                let what = format!("{}: it is no longer {from} and is read again", doing());
-                Err(DatabaseError::said(DatabaseErrorKind::Busy, what))
-            }
+        if !self.moves {
+            return client.batch_execute("BEGIN").await.map_err(failed);
         }
+        // In one message, so that the server is waited for once.
+        let begin = format!(
+            "BEGIN; UPDATE public.tapedeck_sinks SET position = {to}, updated_at = now() \
+             WHERE sink = {} AND journal = {} AND position = {from}",
+            literal(self.sink),
+            literal(&self.journal)
+        );
+        let answers = client.simple_query(&begin).await.map_err(failed)?;
+        let moved = answers.iter().any(|answer| matches!(answer, CommandComplete(1)));
+        if moved {
+            return Ok(());
+        }
+        let what = format!("{}: it is no longer {from} and is read again", doing());
+        Err(DatabaseError::said(DatabaseErrorKind::Busy, what))
     }
 }
 
@@ -78,15 +79,14 @@ pub async fn position(client: &Client, journal: &str) -> Result<u64, DatabaseErr
     Ok(row.and_then(|row| u64::try_from(row.get::<_, i64>(0)).ok()).unwrap_or_default())
 }
 
-fn sql(position: u64) -> i64 {
-    i64::try_from(position).expect("a journal ends far below 2^63 records")
+/// A text as SQL takes it whatever is in it: a session of ours has standard strings.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 const BEGIN: &str = "INSERT INTO public.tapedeck_sinks (sink, journal, position) \
     VALUES ($1, $2, 0) ON CONFLICT (sink, journal) DO NOTHING";
 const READ: &str =
     "SELECT position FROM public.tapedeck_sinks WHERE sink = $1 AND journal = $2 FOR UPDATE";
-const MOVE: &str = "UPDATE public.tapedeck_sinks SET position = $4, updated_at = now() \
-    WHERE sink = $1 AND journal = $2 AND position = $3";
 const IS_THERE: &str = "SELECT to_regclass('public.tapedeck_sinks') IS NOT NULL";
 const LOOK: &str = "SELECT position FROM public.tapedeck_sinks WHERE sink = $1 AND journal = $2";

@@ -50,28 +50,40 @@ impl Load {
     /// Deals the rows of the batches out over the tables of the database.
     pub(super) fn deal(batches: &[Arc<Batch>], refused: &mut Vec<Refused>) -> Vec<Self> {
         let mut loads: BTreeMap<String, Self> = BTreeMap::new();
-        for batch in batches {
-            let table = batch.table();
-            let mut put = |name: String, currency: Option<Currency>, rows: Vec<u32>| {
-                let load = loads.entry(name).or_insert_with_key(|name| {
-                    let (name, parts) = (name.clone(), Vec::new());
-                    Self { table, name, currency, parts }
-                });
-                load.parts.push(Part { batch: Arc::clone(batch), rows });
-            };
-            match table.sql {
-                SqlName::One(name) => {
-                    let rows = u32::try_from(batch.rows()).expect("a batch is bounded");
-                    put(name.to_owned(), None, (0..rows).collect());
-                }
-                SqlName::PerCurrency(name) => {
-                    for (currency, rows) in by_currency(batch, name, refused) {
-                        put(format!("{}_{name}", currency.sql()), Some(currency), rows);
-                    }
-                }
+        for load in batches.iter().flat_map(|batch| Self::of(batch, refused)) {
+            match loads.get_mut(&load.name) {
+                Some(known) => known.parts.extend(load.parts),
+                None => drop(loads.insert(load.name.clone(), load)),
             }
         }
         loads.into_values().collect()
+    }
+
+    /// The rows of one batch: a load for each table.
+    pub(super) fn of(batch: &Arc<Batch>, refused: &mut Vec<Refused>) -> Vec<Self> {
+        let table = batch.table();
+        let load = |name: String, currency: Option<Currency>, rows: Vec<u32>| {
+            let parts = vec![Part { batch: Arc::clone(batch), rows }];
+            Self { table, name, currency, parts }
+        };
+        match table.sql {
+            SqlName::One(name) => {
+                let rows = u32::try_from(batch.rows()).expect("a batch is bounded");
+                vec![load(name.to_owned(), None, (0..rows).collect())]
+            }
+            SqlName::PerCurrency(name) => by_currency(batch, name, refused)
+                .into_iter()
+                .map(|(currency, rows)| {
+                    load(format!("{}_{name}", currency.sql()), Some(currency), rows)
+                })
+                .collect(),
+        }
+    }
+
+    /// The same table without rows.
+    pub(super) fn empty(&self) -> Self {
+        let (name, currency) = (self.name.clone(), self.currency.clone());
+        Self { table: self.table, name, currency, parts: Vec::new() }
     }
 
     /// How many rows.
@@ -91,7 +103,7 @@ impl Load {
             }
             before += part.rows.len();
         }
-        Self { table: self.table, name: self.name.clone(), currency: self.currency.clone(), parts }
+        Self { parts, ..self.empty() }
     }
 
     /// Its rows as refused ones.

@@ -15,12 +15,15 @@ use super::cursor::Cursor;
 use super::error::{DatabaseError, DatabaseErrorKind};
 use super::load::Load;
 use super::migrations;
+use super::parcel::Chunks;
 use super::target::Target;
 
 /// A session that only this sink of this journal has.
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) cursor: Cursor,
+    /// For what is encoded here and not where it was gathered.
+    pub(super) chunks: Chunks,
     catalog: Statement,
     destinations: HashMap<String, Destination>,
 }
@@ -31,7 +34,7 @@ pub(super) struct Destination {
     pub(super) target: Arc<Target>,
     pub(super) copy: Statement,
     /// What the table was when it was found fit.
-    found: Relation,
+    found: Arc<Relation>,
 }
 
 impl Session {
@@ -44,7 +47,8 @@ impl Session {
         let client = connect(&address.kept_alive(), trust).await?;
         prepare(&client, &cursor).await?;
         let catalog = Relation::question(&client).await?;
-        Ok(Self { client, cursor, catalog, destinations: HashMap::new() })
+        let (chunks, destinations) = (Chunks::default(), HashMap::new());
+        Ok(Self { client, cursor, chunks, catalog, destinations })
     }
 
     /// Brings the database to the shape that this program needs.
@@ -116,7 +120,7 @@ impl Session {
         let copy = self.client.prepare(&target.copy()).await.map_err(|error| {
             DatabaseError::of(format!("preparing to write the database's table {name}"), error)
         })?;
-        let found = Destination { target: Arc::new(target), copy, found: relation };
+        let found = Destination { target: Arc::new(target), copy, found: Arc::new(relation) };
         self.destinations.insert(name.to_owned(), found.clone());
         Ok(found)
     }
@@ -124,10 +128,15 @@ impl Session {
     /// Makes sure that the tables are still what they were found to be: bytes that are meant for a
     /// `double precision` would pass for a `bigint`. Asked behind the COPY whose locks keep them
     /// as they are until the transaction ends.
-    pub(super) async fn verify(&self, names: &[&str]) -> Result<(), DatabaseError> {
-        let now = Relation::read(&self.client, &self.catalog, names).await?;
-        let same = |name: &str| now.get(name) == self.destinations.get(name).map(|d| &d.found);
-        names.iter().find(|name| !same(name)).map_or(Ok(()), |name| {
+    pub(super) async fn verify(
+        &self,
+        destinations: &[(String, Destination)],
+    ) -> Result<(), DatabaseError> {
+        let names: Vec<&str> = destinations.iter().map(|(name, _)| name.as_str()).collect();
+        let now = Relation::read(&self.client, &self.catalog, &names).await?;
+        let same = |name: &str, known: &Destination| now.get(name) == Some(&known.found);
+        let changed = destinations.iter().find(|(name, known)| !same(name, known));
+        changed.map_or(Ok(()), |(name, _)| {
             let what =
                 format!("the database's table {name} was changed meanwhile: it is read again");
             Err(DatabaseError::said(DatabaseErrorKind::Busy, what))
@@ -161,7 +170,7 @@ async fn prepare(client: &Client, cursor: &Cursor) -> Result<(), DatabaseError> 
 }
 
 const SETTINGS: &str = "\
-    SET search_path = public; SET synchronous_commit = on; SET TimeZone = 'UTC'; \
+    SET search_path = public; SET standard_conforming_strings = on; SET synchronous_commit = on; SET TimeZone = 'UTC'; \
     SET statement_timeout = 0; SET lock_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning; \
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";

@@ -17,7 +17,7 @@ use tapedeck_tests::Cluster;
 pub(crate) struct Figure {
     /// From the first transaction to the end of the last, s.
     pub(crate) wall: f64,
-    /// CPU time of the client, s.
+    /// CPU time of the client, all its threads, s.
     pub(crate) client: f64,
     /// CPU time of all the server's processes, s.
     pub(crate) server: f64,
@@ -81,8 +81,9 @@ impl Bench {
         self.watch(|| {
             for transaction in &self.transactions {
                 sink.write(transaction).expect("the sink takes its rows");
-                let _ = sink.close().expect("the sink stores its rows");
+                let _ = sink.cut().expect("the sink stores its rows");
             }
+            let _ = sink.close().expect("the sink stores its rows");
         })
     }
 
@@ -94,12 +95,12 @@ impl Bench {
             .collect();
         let (address, trust) = (&self.address, &self.trust.config);
         let figure = with_session(address, trust, async |client| {
-            let (client_before, server, began) = (cpu::of_thread(), self.server(), Instant::now());
+            let (client_before, server, began) = (cpu::of_process(), self.server(), Instant::now());
             for copy in &copies {
                 client.batch_execute(copy).await.expect("the server copies its own file");
             }
             let wall = began.elapsed().as_secs_f64();
-            let client = cpu::of_thread() - client_before;
+            let client = cpu::of_process() - client_before;
             Ok(Figure { wall, client, server: self.server() - server })
         });
         figure.expect("a session")
@@ -133,10 +134,10 @@ impl Bench {
     }
 
     fn watch(&self, work: impl FnOnce()) -> Figure {
-        let (client, server, began) = (cpu::of_thread(), self.server(), Instant::now());
+        let (client, server, began) = (cpu::of_process(), self.server(), Instant::now());
         work();
         let wall = began.elapsed().as_secs_f64();
-        let client = cpu::of_thread() - client;
+        let client = cpu::of_process() - client;
         Figure { wall, client, server: self.server() - server }
     }
 

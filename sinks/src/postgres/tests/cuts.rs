@@ -63,7 +63,8 @@ fn carry(mut client: TcpStream, port: u16, cut: &Cut) {
     while let Ok(length @ 1..) = client.read(&mut bytes) {
         let commit = bytes[..length].windows(7).any(|word| word == b"COMMIT\0");
         let after = cut.after_bytes.load(Ordering::SeqCst);
-        sent += length;
+        // Counted from when it was asked for.
+        sent = if after == 0 { 0 } else { sent + length };
         let over = after > 0 && sent >= after;
         if over || commit && cut.before_commit.swap(false, Ordering::SeqCst) {
             cut.after_bytes.store(0, Ordering::SeqCst);
@@ -116,5 +117,37 @@ fn a_cut_connection_neither_loses_nor_doubles() {
         batches.extend(new);
     }
     assert_eq!(seen, [8, 4]);
+    assert!(stored(&cluster, database) == rows(&batches), "rows were lost, doubled or changed");
+}
+
+/// While one transaction is under way the next is gathered: neither outlives the other's end.
+#[test]
+fn a_transaction_waits_for_the_end_of_the_last() {
+    let name = "postgres::tests::cuts::a_transaction_waits_for_the_end_of_the_last";
+    let Some(cluster) = Cluster::start(name) else { return };
+    let database = cluster.database("overlapped");
+    let wire = Wire::to(cluster.port());
+    let url = cluster.url_through(wire.port, database);
+    // Each record is a transaction.
+    let mut sink = sink(&url, Options { bytes_max: 1, ..Options::default() });
+    let mut sample = Sample::tame(12);
+    let batches: Vec<_> = (0..8).flat_map(|_| sample.every_table(40)).collect();
+    let mut position = sink.open("j").unwrap().0 as usize;
+    for round in 0.. {
+        let before = position;
+        match round % 3 {
+            0 => wire.cut.before_commit.store(true, Ordering::SeqCst),
+            1 => wire.cut.after_commit.store(true, Ordering::SeqCst),
+            _ => wire.cut.after_bytes.store(100_000, Ordering::SeqCst),
+        }
+        let written = sink.write(&batches[position..]).map(drop);
+        let done = written.and_then(|()| sink.close().map(drop));
+        if done.is_ok() {
+            assert!(round > 2, "every way to be cut was taken");
+            break;
+        }
+        position = sink.open("j").unwrap().0 as usize;
+        assert!(position >= before, "nothing that was stored is gone");
+    }
     assert!(stored(&cluster, database) == rows(&batches), "rows were lost, doubled or changed");
 }
