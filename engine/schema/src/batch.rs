@@ -236,8 +236,11 @@ fn held(columns: &RecordBatch) -> usize {
     let mut parts: Vec<_> = columns.columns().iter().map(|column| column.to_data()).collect();
     let mut allocations = Vec::new();
     while let Some(part) = parts.pop() {
-        let buffers = part.buffers().iter().chain(part.nulls().map(|nulls| nulls.buffer()));
-        allocations.extend(buffers.map(|buffer| (buffer.data_ptr(), buffer.capacity())));
+        let mut buffers: Vec<_> = part.buffers().iter().collect();
+        if let Some(nulls) = part.nulls() {
+            buffers.push(nulls.buffer());
+        }
+        allocations.extend(buffers.iter().map(|buffer| (buffer.data_ptr(), buffer.capacity())));
         parts.extend(part.child_data().iter().cloned());
     }
     allocations.sort_unstable();
