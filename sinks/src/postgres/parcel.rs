@@ -75,8 +75,8 @@ impl Parcel {
     }
 }
 
-/// Memory for chunks, used again and again: what a transaction gives back the next one takes. Memory
-/// that the system has to clear each time costs as much as half of the encoding.
+/// Memory for chunks, used again and again: what a transaction gives back the next one takes. Fresh
+/// memory is cleared by the system each time.
 #[derive(Clone, Default)]
 pub(super) struct Chunks(Arc<Mutex<Vec<Vec<u8>>>>);
 

@@ -170,7 +170,8 @@ async fn prepare(client: &Client, cursor: &Cursor) -> Result<(), DatabaseError> 
 }
 
 const SETTINGS: &str = "\
-    SET search_path = public; SET standard_conforming_strings = on; SET synchronous_commit = on; SET TimeZone = 'UTC'; \
+    SET search_path = public; SET standard_conforming_strings = on; \
+    SET synchronous_commit = on; SET TimeZone = 'UTC'; \
     SET statement_timeout = 0; SET lock_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning; \
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";

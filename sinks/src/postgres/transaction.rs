@@ -57,8 +57,8 @@ impl Session {
             .map(|(name, parcel)| (name.clone(), parcel.destination().clone()))
             .collect();
         self.cursor.begin(&self.client, from, to).await?;
-        // One behind the other: a COPY that is asked for before the last has succeeded would cost the
-        // session when that fails, since the library then sends a Sync too many.
+        // One behind the other: a COPY that is asked for before the last has succeeded would cost
+        // the session when that fails, since the library then sends a Sync too many.
         for (name, parcel) in parcels {
             self.copy(name, parcel).await?;
         }
