@@ -323,7 +323,7 @@ impl Default for Postgres {
             ca_file: None,
             migrate: true,
             commit_age_max: Duration::from_secs(1),
-            transaction_bytes_max: 32 << 20,
+            transaction_bytes_max: 16 << 20,
             compress_after: None,
         }
     }

@@ -81,7 +81,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let migrations = Some(migrations::Options::default());
-        Self { age_max: Duration::from_secs(1), bytes_max: 32 << 20, migrations }
+        Self { age_max: Duration::from_secs(1), bytes_max: 16 << 20, migrations }
     }
 }
 
