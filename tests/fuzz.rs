@@ -28,7 +28,8 @@ fn every_seed_passes() {
 #[test]
 fn what_was_found_holds() {
     let found: [(&str, &[u8]); 2] = [
-        // The check: tungstenite refuses a masked frame when all of it is there, and this one is long.
+        // The check: tungstenite refuses a masked frame when all of it is there, and this one is
+        // long.
         ("frame", b"i\x01\x01\0\0\0\0\0\0\0\0\xff\0\0\0\0\0\x01\x11\x70\xfa"),
         // The check: tungstenite reads a close frame whose short length is written long, and finds
         // fault with its reason; ours never gets so far.

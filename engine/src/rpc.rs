@@ -68,8 +68,6 @@ pub struct Connection<D> {
     chains: Chains,
     sampler: Option<Sampler>,
     mender: Mender,
-    /// Since when an earlier process had not asked for missing trades; until they are asked for.
-    unasked: Option<Micros>,
     connected_at: Micros,
     counters: Counters,
 }
@@ -114,7 +112,6 @@ impl<D: Decode> Connection<D> {
             chains: Chains::new(shard()),
             sampler: None,
             mender: Mender::new(settings.allowance.mending.clone()),
-            unasked: None,
             connected_at: Micros::default(),
             counters: Counters::default(),
             settings,
@@ -171,8 +168,7 @@ impl<D: Decode> Connection<D> {
             && self.subscriptions.is_complete()
             && let Some(since) = self.outage.close(now, rows)
         {
-            let unasked = self.unasked.take().unwrap_or(since);
-            self.ask_for_missed(since.min(unasked), now);
+            self.ask_for_missed(since, now);
         }
     }
 
@@ -447,7 +443,7 @@ impl<D: Decode> Session for Connection<D> {
     }
 
     fn unasked(&mut self, since: Micros) {
-        self.unasked = Some(since);
+        self.mender.owe(since);
     }
 
     fn finish(&mut self, now: Now, rows: &mut Rows) {
@@ -468,9 +464,7 @@ impl<D: Decode> Session for Connection<D> {
     }
 
     fn unasked_since(&self) -> Option<Micros> {
-        let refused = self.refusals.trades_since();
-        let unasked = self.unasked.into_iter().chain(self.decoder.unasked_since());
-        unasked.chain(refused).min()
+        self.trades_unasked_since()
     }
 
     fn changes(&self) -> u64 {

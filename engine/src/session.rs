@@ -59,8 +59,8 @@ pub trait Session {
     /// closes when the goal is acknowledged.
     fn outage(&mut self, since: Micros, until: Micros, cause: Cause);
 
-    /// Trades since then may be missing, too, and were not asked for: what the journal knows after a
-    /// restart. They are asked for once the goal is acknowledged.
+    /// Trades since then may be missing, too, and were not asked for: what the journal knows after
+    /// a restart. They are asked for once the goal is acknowledged.
     fn unasked(&mut self, since: Micros);
 
     /// The process ends: names what is missing, writes a gap that is still open, without an end,

@@ -278,7 +278,8 @@ pub fn agrees(stream: &[u8], seed: u64, close_after: usize) -> String {
         (_, _, WebsocketError::ControlTooLong { .. }) => {}
         ([Told::Closed(..)], _, WebsocketError::CloseCodeInvalid { .. }) => {}
         ([], End::Failed(error), fault) if same_fault(fault, error) => {}
-        // Theirs waits for the whole of a masked frame, and it may be longer than what was filled in.
+        // Theirs waits for the whole of a masked frame, which may be longer than what was filled
+        // in.
         ([], End::Waiting, WebsocketError::MaskedFrame) => {}
         (more, end, fault) => panic!("ours: {fault:?}\ntheirs: {more:?} {end:?}"),
     }

@@ -20,11 +20,18 @@ pub(super) struct Mender {
     /// What all connections of the address may ask for in this way, a part of all that they may
     /// ask: a reconnect brings a question for every instrument.
     credits: Shared,
+    /// Since when an earlier process had not asked for missing trades; until they are asked for.
+    unasked: Option<Micros>,
 }
 
 impl Mender {
     pub(super) fn new(credits: Shared) -> Self {
-        Self { asked: None, credits }
+        Self { asked: None, credits, unasked: None }
+    }
+
+    /// An earlier process has not asked for what was missed since then.
+    pub(super) fn owe(&mut self, since: Micros) {
+        self.unasked = Some(since);
     }
 
     /// The question is answered, or will not be.
@@ -100,10 +107,18 @@ impl<D: Decode> Connection<D> {
     /// Everything is acknowledged again, or refused: trades since then may be missing. An option
     /// may have expired meanwhile, and its last trades can still be had.
     pub(super) fn ask_for_missed(&mut self, since: Micros, now: Now) {
+        let since = self.mender.unasked.take().map_or(since, |unasked| unasked.min(since));
         let acknowledged = self.subscriptions.acknowledged().iter();
         for channel in acknowledged.chain(self.subscriptions.refused()) {
             self.decoder.missed(channel, since, now);
         }
+    }
+
+    /// Since when trades may be missing that were not asked for yet, those of refused channels too.
+    pub(super) fn trades_unasked_since(&self) -> Option<Micros> {
+        let known =
+            [self.mender.unasked, self.refusals.trades_since(), self.decoder.unasked_since()];
+        known.into_iter().flatten().min()
     }
 }
 
