@@ -11,7 +11,7 @@ mod lines;
 mod routine;
 mod secrets;
 mod status;
-mod steward;
+pub mod steward;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +36,8 @@ use crate::rpc::Credentials;
 use crate::stop::Stop;
 use crate::tls::Trust;
 pub use account::Account;
-use catalogue::Catalogue;
+pub use catalogue::{Catalogue, List, Unlisted};
+pub use choices::Keeping;
 use controlled::Controlled;
 pub use destinations::known_sinks;
 pub use lines::{allowance, lines};
@@ -128,7 +129,7 @@ impl Recorder {
         let sinks = destinations::sinks(wishes, &disk, &trust, &journal.recovery.journal)?;
         let mut rows = Rows::default();
         let asked = clock.now().utc;
-        let keeping = choices::Keeping::new(&disk, &data);
+        let keeping = Keeping::new(&disk, &data);
         let choices = keeping.read(asked)?;
         let catalogue = Catalogue::ask_unless(stop, wishes, &choices, &endpoint, &trust)?;
         catalogue.push(clock.now(), &mut rows);
@@ -167,9 +168,8 @@ impl Recorder {
             let rest = catalogue::rest(config, &endpoint, &trust);
             let (config, inlet) = (config.clone(), pipeline.inlet());
             let wishes = steward::Wishes { choices, intake, keeping, published };
-            let setup =
-                steward::Setup { config, rest, clock, plan, ties, catalogue, asked, inlet, wishes };
-            steward::start(setup, pipeline.trouble())
+            let setup = steward::Setup { config, plan, ties, catalogue, asked, inlet, wishes };
+            steward::start(setup, rest, clock, pipeline.trouble())
         };
         let steward = ties.map(follow).transpose()?;
         Ok(Self { pipeline, control, steward, status, recording, data, _lock: lock })

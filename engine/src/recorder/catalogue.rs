@@ -20,28 +20,29 @@ use crate::tls::Trust;
 
 /// The instruments that the exchange lists, and the channels of every group of shards.
 #[derive(Debug)]
-pub(super) struct Catalogue {
+pub struct Catalogue {
     /// The lists as they were answered.
-    pub(super) lists: Vec<List>,
-    pub(super) groups: Vec<Group>,
+    pub lists: Vec<List>,
+    /// What each group of shards is to listen to.
+    pub groups: Vec<Group>,
 }
 
 /// What the exchange lists of one currency.
 #[derive(Debug)]
-pub(crate) struct List {
+pub struct List {
     /// The currency.
-    pub(crate) currency: String,
+    pub currency: String,
     /// Its open instruments.
     pub(crate) listed: Vec<Listed>,
 }
 
 /// Why there is no list.
 #[derive(Debug)]
-pub(crate) struct Unlisted {
+pub struct Unlisted {
     /// What went wrong, in a sentence.
-    pub(crate) failure: Failure,
+    pub failure: Failure,
     /// Whether the exchange says that we ask too often.
-    pub(crate) throttled: bool,
+    pub throttled: bool,
 }
 
 impl Catalogue {
@@ -75,15 +76,13 @@ impl Catalogue {
     ) -> Result<Self, Failure> {
         let config = &wishes.config;
         let rest = rest(config, endpoint, trust);
-        let (lists, groups) = match &wishes.channels {
+        match &wishes.channels {
             Channels::Selected => {
                 let lists = config.exchange.currencies.iter();
                 let lists: Result<Vec<List>, Failure> = lists
                     .map(|currency| list(&rest, currency).map_err(|unlisted| unlisted.failure))
                     .collect();
-                let lists = lists?;
-                let candidates: Vec<Candidate> = lists.iter().flat_map(List::candidates).collect();
-                (lists, choices::select(config, choices, candidates))
+                Self::select(config, choices, lists?)
             }
             Channels::From(place) => {
                 let channels = selection::channels_in(&fetch(&rest, place)?);
@@ -92,15 +91,27 @@ impl Catalogue {
                     tracing::warn!("instruments are not described: {}", unlisted.failure);
                     Vec::new()
                 });
-                (lists, selection::from_channels(config, &channels))
+                Self::of(lists, selection::from_channels(config, &channels))
             }
-        };
+        }
+    }
+
+    /// What the configuration and the choices select of the lists.
+    ///
+    /// # Errors
+    /// When a group of shards is missing, a named instrument is not listed, or nothing is left.
+    pub fn select(config: &Config, choices: &Choices, lists: Vec<List>) -> Result<Self, Failure> {
+        let candidates: Vec<Candidate> = lists.iter().flat_map(List::candidates).collect();
+        Self::of(lists, choices::select(config, choices, candidates))
+    }
+
+    fn of(lists: Vec<List>, groups: Result<Vec<Group>, SelectionError>) -> Result<Self, Failure> {
         let groups = groups.map_err(|error| Failure::new(kind(&error), error))?;
         Ok(Self { lists, groups })
     }
 
     /// The instruments as rows of `instruments`.
-    pub(super) fn push(&self, now: Now, rows: &mut Rows) {
+    pub fn push(&self, now: Now, rows: &mut Rows) {
         for listed in self.lists.iter().flat_map(|list| &list.listed) {
             listed.push(now.utc, now, rows);
         }
@@ -108,6 +119,23 @@ impl Catalogue {
 }
 
 impl List {
+    /// Takes the answer to `get_instruments`, a whole JSON-RPC answer, apart.
+    ///
+    /// # Errors
+    /// When it is no list.
+    pub fn parse(currency: &str, answer: &str) -> Result<Self, Unlisted> {
+        let strange = |why: &dyn std::fmt::Display| {
+            let why = format_args!("the list of {currency} instruments is not understood: {why}");
+            Unlisted { throttled: false, failure: Failure::new(FailureKind::Exchange, why) }
+        };
+        let result = result_of(answer).map_err(|error| strange(&error))?;
+        let listing = instruments::parse(result.get()).map_err(|error| strange(&error))?;
+        for (name, refusal) in &listing.named {
+            tracing::warn!("the description of {name} is not understood: {refusal}");
+        }
+        Ok(Self { currency: currency.to_owned(), listed: listing.listed })
+    }
+
     fn candidates(&self) -> impl Iterator<Item = Candidate> {
         let currency = &self.currency;
         self.listed
@@ -123,22 +151,13 @@ pub(super) fn rest(config: &Config, endpoint: &Endpoint, trust: &Trust) -> Rest 
 }
 
 /// Every open instrument of a currency.
-pub(crate) fn list(rest: &Rest, currency: &str) -> Result<List, Unlisted> {
+pub(super) fn list(rest: &Rest, currency: &str) -> Result<List, Unlisted> {
     let question = format!("get_instruments?currency={currency}&expired=false");
     let answer = rest.ask(&question).map_err(|error| Unlisted {
         throttled: error.throttled(),
         failure: Failure::new(FailureKind::Exchange, error),
     })?;
-    let strange = |why: &dyn std::fmt::Display| {
-        let why = format_args!("the list of {currency} instruments is not understood: {why}");
-        Unlisted { throttled: false, failure: Failure::new(FailureKind::Exchange, why) }
-    };
-    let result = result_of(&answer).map_err(|error| strange(&error))?;
-    let listing = instruments::parse(result.get()).map_err(|error| strange(&error))?;
-    for (name, refusal) in &listing.named {
-        tracing::warn!("the description of {name} is not understood: {refusal}");
-    }
-    Ok(List { currency: currency.to_owned(), listed: listing.listed })
+    List::parse(currency, &answer)
 }
 
 /// The `result` of a JSON-RPC answer, as its text.

@@ -16,7 +16,7 @@ use crate::selection::{self, Candidate, SelectionError};
 
 /// Where choices are kept: `DATA/state/choices.json`.
 #[derive(Debug)]
-pub(super) struct Keeping {
+pub struct Keeping {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
 }
@@ -30,12 +30,16 @@ struct Kept {
 
 impl Keeping {
     /// Choices are kept below this data folder.
-    pub(super) fn new(disk: &Arc<dyn Disk>, data: &Path) -> Self {
+    #[must_use]
+    pub fn new(disk: &Arc<dyn Disk>, data: &Path) -> Self {
         Self { disk: Arc::clone(disk), folder: data.join("state") }
     }
 
     /// What was kept, without what has expired since.
-    pub(super) fn read(&self, now: Micros) -> Result<Choices, Failure> {
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read(&self, now: Micros) -> Result<Choices, Failure> {
         let path = self.folder.join(FILE);
         let failed = |why: &dyn std::fmt::Display| {
             let path = path.display();

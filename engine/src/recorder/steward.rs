@@ -1,12 +1,12 @@
-//! Keeps what is recorded right while instruments are listed and expire: a thread that asks for
-//! the exchange's lists, hears what the readers overhear, and leaves a swap in every mailbox when
-//! the plan has changed.
+//! Keeps what is recorded right while instruments are listed and expire: asks for the exchange's
+//! lists, hears what the readers overhear, and leaves a swap in every mailbox when the plan has
+//! changed. No thread, no socket, no clock: who holds it says what time it is and brings the lists.
 
+mod asking;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use journal::Told;
@@ -16,46 +16,42 @@ use lifecycle::{
 use schema::instrument::listed_under;
 use schema::{Micros, Now};
 
-use super::catalogue::{self, Catalogue, List, Unlisted};
+use super::catalogue::{Catalogue, List, Unlisted};
 use super::choices;
 use super::desk::Desk;
 use super::events::Events;
-use super::routine::Routine;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Overview;
-use crate::deribit::{Overheard, Roster, Word, instruments};
-use crate::failure::Failure;
+use crate::deribit::{Overheard, Roster, Said, Word, instruments};
 use crate::queue::Inlet;
 use crate::reader::{LineSetup, Mailbox};
-use crate::rest::Rest;
 use crate::selection::{Candidate, SelectionError};
 use crate::session::{CauseKind, Gap};
-use crate::stop::Stop;
-pub(super) use wishes::Wishes;
+pub(super) use asking::start;
+pub use wishes::Wishes;
 
 /// What a steward is made of.
 #[derive(Debug)]
-pub(super) struct Setup {
-    pub(super) config: Config,
-    pub(super) rest: Rest,
-    pub(super) clock: Clock,
+pub struct Setup {
+    /// What is to be recorded.
+    pub config: Config,
     /// The plan that the lines were made from.
-    pub(super) plan: Plan,
+    pub plan: Plan,
     /// How it speaks with the lines.
-    pub(super) ties: Ties,
-    /// What the plan was made from, and when it was asked for.
-    pub(super) catalogue: Catalogue,
-    pub(super) asked: Micros,
+    pub ties: Ties,
+    /// What the plan was made from.
+    pub catalogue: Catalogue,
+    /// When that was asked for.
+    pub asked: Micros,
     /// Where rows go.
-    pub(super) inlet: Inlet,
+    pub inlet: Inlet,
     /// What somebody chooses instrument by instrument.
-    pub(super) wishes: Wishes,
+    pub wishes: Wishes,
 }
 
 /// How a steward speaks with the lines.
 #[derive(Debug)]
-pub(super) struct Ties {
+pub struct Ties {
     /// Where each shard's swaps go.
     mailboxes: BTreeMap<Arc<str>, Mailbox>,
     /// What is told of the options, from what the lines show.
@@ -68,7 +64,8 @@ pub(super) struct Ties {
 
 impl Ties {
     /// Those to the lines, which are not started yet. `told` is what was told before.
-    pub(super) fn new(lines: &mut [LineSetup], told: &Told) -> Self {
+    #[must_use]
+    pub fn new(lines: &mut [LineSetup], told: &Told) -> Self {
         let (overheard, roster) = (Overheard::default(), Roster::default());
         for line in &mut *lines {
             line.session.decoder_mut().overhear(overheard.clone());
@@ -80,17 +77,10 @@ impl Ties {
     }
 }
 
-/// Starts the thread. A question that is under way when it ends is not waited for.
-pub(super) fn start(setup: Setup, trouble: Stop) -> Result<Routine, Failure> {
-    let mut work = Work::new(setup);
-    Routine::start("steward", trouble, move || work.turn())
-}
-
-/// The state of the thread.
-struct Work {
+/// Keeps what is recorded right.
+#[derive(Debug)]
+pub struct Steward {
     config: Config,
-    rest: Arc<Rest>,
-    clock: Clock,
     manager: Manager,
     universe: Universe,
     /// The universe's changes that the plan has followed.
@@ -98,7 +88,6 @@ struct Work {
     plan: Plan,
     groups: Vec<Group>,
     mailboxes: BTreeMap<Arc<str>, Mailbox>,
-    asking: Vec<Asking>,
     /// Lists taken, by currency.
     cycles: BTreeMap<String, u64>,
     /// Groups that have no room for all of their channels, and since when.
@@ -106,6 +95,8 @@ struct Work {
     events: Events,
     overheard: Overheard,
     roster: Roster,
+    /// What the exchange has locked: what follows an index, or everything.
+    locks: BTreeSet<Option<String>>,
     /// Instruments that were announced and whose description is not known yet.
     undescribed: BTreeSet<String>,
     /// When their description is asked for, on the monotonic clock.
@@ -114,23 +105,25 @@ struct Work {
     wishes: Wishes,
 }
 
-/// A question under way.
-struct Asking {
-    currency: String,
+/// A list to ask the exchange for.
+#[derive(Debug)]
+pub struct Question {
+    /// The currency whose instruments it lists.
+    pub currency: String,
     asked: Micros,
-    thread: JoinHandle<Result<List, Unlisted>>,
 }
 
-impl Work {
-    fn new(setup: Setup) -> Self {
-        let Setup { config, rest, clock, plan, ties, catalogue, asked, inlet, wishes } = setup;
+impl Steward {
+    /// What knows of everything that the catalogue lists.
+    #[must_use]
+    pub fn new(setup: Setup, now: Now) -> Self {
+        let Setup { config, plan, ties, catalogue, asked, inlet, wishes } = setup;
         let Ties { mailboxes, mut events, overheard, roster } = ties;
         let mut desk = Desk::new(inlet);
         let Catalogue { lists, groups } = catalogue;
         let mut manager = Manager::new(&config.exchange.currencies, config.lifecycle.refresh);
         let mut universe = Universe::new(config.lifecycle.linger);
         universe.choose(wishes.choices.clone());
-        let now = clock.now();
         for List { currency, listed } in &lists {
             let _ = manager.ask(now);
             manager.answered(currency, now);
@@ -144,20 +137,18 @@ impl Work {
         wishes.published.publish(Overview::new(&plan, &universe));
         Self {
             config,
-            rest: Arc::new(rest),
-            clock,
             manager,
             followed: universe.changes(),
             universe,
             plan,
             groups,
             mailboxes,
-            asking: Vec::new(),
             cycles: BTreeMap::new(),
             cramped: BTreeMap::new(),
             events,
             overheard,
             roster,
+            locks: BTreeSet::new(),
             undescribed: BTreeSet::new(),
             describe_at: None,
             desk,
@@ -165,19 +156,17 @@ impl Work {
         }
     }
 
-    /// Does what is due.
-    fn turn(&mut self) {
-        let now = self.clock.now();
-        while let Some(at) = self.asking.iter().position(|asking| asking.thread.is_finished()) {
-            let answered = self.asking.swap_remove(at);
-            self.take(answered, now);
-        }
+    /// Who listens to what from now on.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Does what is due, but for asking.
+    pub fn turn(&mut self, now: Now) {
         self.hear(now);
         let events = self.universe.tick(now.utc);
         self.note(&events, &[], now);
-        while let Some(currency) = self.manager.ask(now) {
-            self.ask(currency, now);
-        }
         let answers = self.obey();
         if self.followed != self.universe.changes() {
             self.followed = self.universe.changes();
@@ -193,24 +182,55 @@ impl Work {
     /// Takes in what the exchange said unasked: a new option is recorded at once, and described by
     /// the next list, which is asked for when the announcements of one moment are all there.
     fn hear(&mut self, now: Now) {
-        while let Some(Word { instrument, state, at }) = self.overheard.next() {
-            let currency = listed_under(&instrument);
-            if !self.config.exchange.currencies.iter().any(|it| it == currency) {
-                continue;
+        while let Some(Word { said, at }) = self.overheard.next() {
+            match said {
+                Said::State { instrument, state } => {
+                    self.learn(instrument, Some(State::parse(&state)), at, now);
+                }
+                Said::Traded { instrument } => self.learn(instrument, None, at, now),
+                Said::Platform { index, locked } => self.locked(index, locked, now),
             }
-            let state = State::parse(&state);
-            let events = self.universe.push(&instrument, currency, state, at);
-            if events.iter().any(|event| event.what == What::Appeared) {
-                self.undescribed.insert(instrument);
-                self.describe_at.get_or_insert(now.monotonic + DESCRIBE_AFTER);
-            }
-            self.note(&events, &[], now);
         }
         if self.overheard.has_missed() {
             self.describe_at.get_or_insert(now.monotonic);
         }
         if self.describe_at.is_some_and(|at| at <= now.monotonic) {
             self.describe_at = None;
+            self.manager.doubt(now);
+        }
+    }
+
+    /// An instrument has a state, or was traded; nothing may have been known of it.
+    fn learn(&mut self, name: String, said: Option<State>, at: Micros, now: Now) {
+        let currency = listed_under(&name);
+        if !self.config.exchange.currencies.iter().any(|it| it == currency) {
+            return;
+        }
+        let events = match said {
+            Some(state) => self.universe.push(&name, currency, state, at),
+            None => self.universe.traded(&name, currency, at),
+        };
+        self.note(&events, &[], now);
+        if let Some(event) = events.iter().find(|event| event.what == What::Appeared) {
+            if said.is_some() {
+                self.push_state(event, said, now);
+            }
+            self.undescribed.insert(name);
+            self.describe_at.get_or_insert(now.monotonic + DESCRIBE_AFTER);
+        }
+    }
+
+    /// While the platform is locked, states are not announced: what is known is asked for anew when
+    /// a lock begins and when it ends. Nothing is believed to be over because of it.
+    fn locked(&mut self, index: Option<String>, locked: bool, now: Now) {
+        let about = index.as_deref().unwrap_or("the whole platform").to_owned();
+        let changed = match locked {
+            true => self.locks.insert(index),
+            false => self.locks.remove(&index),
+        };
+        if changed {
+            let state = if locked { "locked" } else { "unlocked" };
+            tracing::warn!("The exchange says that {about} is {state}");
             self.manager.doubt(now);
         }
     }
@@ -222,36 +242,28 @@ impl Work {
         }
     }
 
-    /// Asks on a thread of its own: an answer may take long, and an end must not.
-    fn ask(&mut self, currency: String, now: Now) {
-        let (rest, asked) = (Arc::clone(&self.rest), now.utc);
-        let about = currency.clone();
-        let thread = thread::Builder::new().name("listing".into());
-        match thread.spawn(move || catalogue::list(&rest, &about)) {
-            Ok(thread) => self.asking.push(Asking { currency, asked, thread }),
-            Err(error) => {
-                tracing::warn!("cannot ask for the {currency} instruments: {error}");
-                self.manager.failed(&currency, Failed::Unanswered, now);
-            }
-        }
+    /// What to ask for now. It must be [answered](Self::answered).
+    pub fn question(&mut self, now: Now) -> Option<Question> {
+        let currency = self.manager.ask(now)?;
+        Some(Question { currency, asked: now.utc })
     }
 
-    fn take(&mut self, asking: Asking, now: Now) {
-        let Asking { currency, asked, thread } = asking;
-        match thread.join() {
-            Ok(Ok(list)) => {
+    /// Takes a list, or why there is none.
+    pub fn answered(&mut self, question: Question, answer: Result<List, Unlisted>, now: Now) {
+        let Question { currency, asked } = question;
+        match answer {
+            Ok(list) => {
                 self.manager.answered(&currency, now);
                 let events = self.universe.list(&currency, &entries(&list.listed), asked);
                 self.note(&events, &list.listed, now);
                 self.describe(&list.listed, asked, now);
                 self.say_cycle(&currency, &events);
             }
-            Ok(Err(Unlisted { failure, throttled })) => {
+            Err(Unlisted { failure, throttled }) => {
                 tracing::warn!("the {currency} instruments are not refreshed: {failure}");
                 let failed = if throttled { Failed::Throttled } else { Failed::Unanswered };
                 self.manager.failed(&currency, failed, now);
             }
-            Err(_) => self.manager.failed(&currency, Failed::Unanswered, now),
         }
     }
 
@@ -261,13 +273,11 @@ impl Work {
             self.tell(event, now);
             let described = listed.iter().find(|listed| listed.name == event.name);
             match (event.what, described) {
-                (What::Appeared, Some(described)) => {
+                (What::Appeared, described) => {
                     tracing::info!("New instrument listed: {}", event.name);
-                    described.push(event.at, now, &mut self.desk.rows);
-                }
-                (What::Appeared, None) => {
-                    tracing::info!("New instrument listed: {}", event.name);
-                    self.push_state(event, self.universe.state(&event.name), now);
+                    if let Some(described) = described {
+                        described.push(event.at, now, &mut self.desk.rows);
+                    }
                 }
                 (What::State(state), _) => self.push_state(event, Some(state), now),
                 (What::Ended(why), _) => {

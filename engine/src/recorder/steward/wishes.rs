@@ -6,21 +6,21 @@ use schema::Instrument;
 use schema::instrument::Shape;
 use tokio::sync::oneshot;
 
-use super::Work;
+use super::Steward;
 use crate::control::{Intake, Order, Outcome, Overview, Published, Verb};
 use crate::recorder::choices::Keeping;
 
 /// What somebody chooses instrument by instrument.
 #[derive(Debug)]
-pub(in crate::recorder) struct Wishes {
+pub struct Wishes {
     /// What was chosen before the start.
-    pub(in crate::recorder) choices: Choices,
+    pub choices: Choices,
     /// Where wishes come from.
-    pub(in crate::recorder) intake: Intake,
+    pub intake: Intake,
     /// Where choices are kept.
-    pub(in crate::recorder) keeping: Keeping,
+    pub keeping: Keeping,
     /// Where the outcome is shown.
-    pub(in crate::recorder) published: Published,
+    pub published: Published,
 }
 
 /// An order that was carried out and not answered yet.
@@ -30,7 +30,7 @@ pub(super) struct Answer {
     reply: oneshot::Sender<Vec<Outcome>>,
 }
 
-impl Work {
+impl Steward {
     /// Takes every order that waits. The plan follows in the same turn, [`answer`](Self::answer)
     /// after it.
     pub(super) fn obey(&mut self) -> Vec<Answer> {
