@@ -36,7 +36,7 @@ mod wire;
 pub use decoder::{Decoder, Hole, LastIdentity, Limits};
 pub use refusal::Refusal;
 pub use roster::Roster;
-pub use states::{Overheard, Word};
+pub use states::{Overheard, Said, Word};
 pub use tally::{Counts, Stored, Tally, Unknown};
 
 use std::time::Duration;

@@ -75,7 +75,9 @@ pub fn from_instruments(
     }
     if wanted.is_empty() && !groups.is_empty() {
         // Where nobody takes it, the exchange's lists alone tell of new instruments.
-        let _ = groups.add(None, STATES.into(), STATES);
+        for channel in [STATES, PLATFORM] {
+            let _ = groups.add(None, channel.into(), channel);
+        }
     }
     groups.finish()
 }
@@ -213,6 +215,8 @@ impl Groups {
 
 /// What the exchange says of instruments unasked. PROTOCOL 10: it acknowledges `any.any`.
 const STATES: &str = "instrument.state.any.any";
+/// While a currency is locked its states are not announced (PROTOCOL 9).
+const PLATFORM: &str = "platform_state";
 
 /// The candidate whose name shares the longest beginning, if it is long enough to be meant.
 fn nearest(name: &str, candidates: &[Candidate]) -> Option<String> {
@@ -281,7 +285,7 @@ mod tests {
                 "btc-options*3: ticker.BTC-6OCT26-1-C.100ms ticker.BTC-6OCT26-1-P.100ms \
                  trades.option.BTC.100ms",
                 "perpetuals*1: deribit_price_index.btc_usd instrument.state.any.any \
-                 perpetual.BTC-PERPETUAL.100ms ticker.BTC-PERPETUAL.100ms \
+                 perpetual.BTC-PERPETUAL.100ms platform_state ticker.BTC-PERPETUAL.100ms \
                  trades.BTC-PERPETUAL.100ms",
             ],
         );
@@ -309,7 +313,7 @@ mod tests {
         let expected = [
             "btc-options*6: book.BTC-6OCT26-1-C.100ms ticker.BTC-6OCT26-1-C.100ms",
             "perpetuals*1: book.BTC-PERPETUAL.100ms instrument.state.any.any \
-             ticker.BTC-PERPETUAL.100ms",
+             platform_state ticker.BTC-PERPETUAL.100ms",
         ];
         check(&config, &["BTC-6OCT26-1-C", "BTC-PERPETUAL"], &expected);
         config.books.mode = BookMode::Off;

@@ -19,6 +19,8 @@ pub(super) enum Channel<'a> {
     Index(&'a str),
     /// `instrument.state.KIND.CURRENCY`.
     State,
+    /// `platform_state`.
+    Platform,
     /// Anything else, with the part of the name that says what it is.
     Other(&'a str),
 }
@@ -41,6 +43,7 @@ impl<'a> Channel<'a> {
             ("perpetual", [Some(instrument), Some(_), None, ..]) => Self::Perpetual(instrument),
             ("deribit_price_index", [Some(index), None, ..]) => Self::Index(index),
             ("instrument", [Some("state"), Some(_), Some(_), None, _]) => Self::State,
+            ("platform_state", [None, ..]) => Self::Platform,
             ("chart" | "markprice" | "instrument" | "user" | "block_rfq", [Some(second), ..]) => {
                 let end = topic.len() + 1 + second.len();
                 Self::Other(name.get(..end).unwrap_or(topic))
@@ -70,7 +73,8 @@ mod tests {
             ("markprice.options.btc_usd", Channel::Other("markprice.options")),
             ("instrument.state.any.any", Channel::State),
             ("instrument.state.any", Channel::Other("instrument.state")),
-            ("platform_state", Channel::Other("platform_state")),
+            ("platform_state", Channel::Platform),
+            ("platform_state.any", Channel::Other("platform_state")),
             ("ticker.X", Channel::Other("ticker")),
             ("book.X.none.20", Channel::Other("book")),
             ("trades.a.b.c.d", Channel::Other("trades")),

@@ -204,6 +204,7 @@ impl Decoder {
             Channel::Perpetual(instrument) => self.interest(instrument, data, now, rows)?,
             Channel::Index(index) => self.index(index, data, now, rows)?,
             Channel::State => self.state(data, now)?,
+            Channel::Platform => self.platform(data, now)?,
             Channel::Other(class) => self.tally.unsupported(class),
         }
         Ok(Chain::Quiet)

@@ -111,7 +111,7 @@ impl Decoder {
             name(&mut known.trades, (&self.shard, instrument), Duration::MAX, now, rows);
             self.mending.want(instrument, now.monotonic);
         }
-        let tally = &mut self.tally;
+        let (tally, first) = (&mut self.tally, known.trades.highest().is_none());
         match known.trades.take(seq, timestamp, now, limit) {
             Verdict::New { skipped: 0 } => {}
             Verdict::New { skipped } => {
@@ -138,6 +138,9 @@ impl Decoder {
         }
         tally.rows.add(table, 1);
         tally.trades_repaired += u64::from(self.mending.answers());
+        if first {
+            self.traded(instrument, now);
+        }
         Ok(true)
     }
 }
