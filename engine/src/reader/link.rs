@@ -244,16 +244,16 @@ impl Link {
         meters.refused.set(session.refused().count() as u64);
         let acknowledged = session.acknowledged();
         meters.acknowledged.set(acknowledged.len() as u64);
+        let told = (session.changes(), now.monotonic.as_secs());
+        if told == self.told {
+            return;
+        }
         if !acknowledged.is_empty() {
             self.reached.raise();
             meters.set_state(match session.reached() {
                 Some(_) => State::Recording,
                 None => State::Subscribing,
             });
-        }
-        let told = (session.changes(), now.monotonic.as_secs());
-        if told == self.told {
-            return;
         }
         let Some(at) = session.alive_until() else { return };
         let (shard, channels) = (Arc::clone(shard), acknowledged.clone());
