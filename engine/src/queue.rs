@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use lifecycle::ChannelSet;
 use schema::{Draft, Micros};
 
@@ -136,10 +136,18 @@ pub enum Refused {
 impl Outlet {
     /// The next item, after waiting for at most `wait`.
     pub fn take(&self, wait: Duration) -> Next {
-        let item = match self.receiver.recv_timeout(wait) {
+        // Waiting begins with spinning, which whoever does not wait need not do.
+        let taken = match wait.is_zero() {
+            true => self.receiver.try_recv(),
+            false => self.receiver.recv_timeout(wait).map_err(|error| match error {
+                RecvTimeoutError::Timeout => TryRecvError::Empty,
+                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+            }),
+        };
+        let item = match taken {
             Ok(item) => item,
-            Err(RecvTimeoutError::Timeout) => return Next::Idle,
-            Err(RecvTimeoutError::Disconnected) => return Next::Ended,
+            Err(TryRecvError::Empty) => return Next::Idle,
+            Err(TryRecvError::Disconnected) => return Next::Ended,
         };
         let (bytes, rows) = item.size();
         self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
