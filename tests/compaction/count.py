@@ -65,7 +65,12 @@ def is_marker(path):
 
 
 def names():
-    return set(archive.glob("**/*.parquet"))
+    while True:
+        try:
+            return set(archive.glob("**/*.parquet"))
+        except FileNotFoundError:
+            # A folder went while it was being listed, and said so: look again.
+            continue
 
 
 def has_vanished(name, error, listed):
