@@ -253,30 +253,22 @@ impl Last {
     /// some are missing now.
     fn trade(&mut self, trade: Trade, received: Micros) -> Option<(Trade, Trade)> {
         let (seq, at) = trade;
-        let highest = self.trade_seq.zip(self.traded_at);
-        let lowest = self.lowest_seq.zip(self.lowest_at);
-        if highest.is_none() {
+        let Some(highest) = self.trade_seq.zip(self.traded_at) else {
+            (self.trade_seq, self.traded_at) = (Some(seq), Some(at));
             (self.lowest_seq, self.lowest_at) = (Some(seq), Some(at));
             self.begun_at = Some(received);
-        }
+            return None;
+        };
         let apart = |before: Trade, after: Trade| {
             (before.0.saturating_add(1) < after.0).then_some((before, after))
         };
-        match (lowest, highest) {
-            (_, Some(highest)) if seq > highest.0 => {
-                (self.trade_seq, self.traded_at) = (Some(seq), Some(at));
-                apart(highest, trade)
-            }
-            (_, None) => {
-                (self.trade_seq, self.traded_at) = (Some(seq), Some(at));
-                None
-            }
-            (Some(lowest), _) if seq < lowest.0 => {
-                (self.lowest_seq, self.lowest_at) = (Some(seq), Some(at));
-                apart(trade, lowest)
-            }
-            _ => None,
+        if seq > highest.0 {
+            (self.trade_seq, self.traded_at) = (Some(seq), Some(at));
+            return apart(highest, trade);
         }
+        let lowest = self.lowest_seq.zip(self.lowest_at).filter(|lowest| seq < lowest.0)?;
+        (self.lowest_seq, self.lowest_at) = (Some(seq), Some(at));
+        apart(trade, lowest)
     }
 }
 

@@ -27,6 +27,9 @@ pub fn lines(
     allowance: &Allowance,
     mut entropy: impl FnMut() -> u64,
 ) -> Vec<LineSetup> {
+    // Whose channel it was then, another shard may have it now.
+    let shards = recovery.resume.shards.values();
+    let unasked_since = shards.filter_map(|shard| shard.unasked_since).min();
     let number = |(connection, (shard, swap)): (u32, (Arc<str>, Swap))| {
         let mut settings = Settings::new(Arc::clone(&shard), allowance.clone());
         settings.credentials = credentials.cloned();
@@ -36,9 +39,7 @@ pub fn lines(
             let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
             session.outage(since, until, cause);
         }
-        // Whose channel it was then, another shard may have it now.
-        let shards = recovery.resume.shards.values();
-        if let Some(since) = shards.filter_map(|shard| shard.unasked_since).min() {
+        if let Some(since) = unasked_since {
             session.unasked(since);
         }
         let meters = metrics::Line::new(Arc::clone(&shard));
