@@ -26,6 +26,7 @@ mod line;
 mod market;
 mod mending;
 mod migrations;
+mod predecessor;
 mod probe;
 mod readers;
 mod recording;
