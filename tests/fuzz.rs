@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use tapedeck_tests::fuzz::{TARGETS, seeds};
+use tapedeck_tests::fuzz::{TARGETS, seeds, segment};
 use tapedeck_tests::random::{Random, Seed};
 use tapedeck_tests::{heavy, root, say, skip};
 
@@ -42,6 +42,20 @@ fn what_was_found_holds() {
         let check = TARGETS.iter().find(|(name, _)| *name == target);
         check.expect("a target has this name").1(input);
     }
+}
+
+/// The check: a byte between two records that is not zero is damage, as any other is.
+#[test]
+fn a_byte_between_two_records_is_damage() {
+    let seeds = seeds::make();
+    let one = |bytes: &&Vec<u8>| bytes[0] & 3 == 0;
+    let inputs = seeds.iter().filter(|it| it.target == "segment").map(|it| &it.bytes);
+    let mut seen = 0;
+    for input in inputs.filter(one) {
+        segment::check(&segment::unclean(input.clone()));
+        seen += 1;
+    }
+    assert!(seen > 0, "a folder of one segment is among the seeds");
 }
 
 /// Without a fuzzer's eyes, but in every test run: seeds with random damage.

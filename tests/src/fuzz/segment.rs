@@ -132,6 +132,22 @@ fn read(journal: &mut Journal) -> (Vec<(u64, u32)>, Option<JournalError>) {
     }
 }
 
+/// The input with a byte between two records that is not zero.
+///
+/// # Panics
+/// When no record of the first segment is followed by such a byte.
+#[must_use]
+pub fn unclean(mut input: Vec<u8>) -> Vec<u8> {
+    let file = &input[1..];
+    let salt = number::<4>(file, HEADER_BYTES - 4) as u32;
+    let ends = records(file, salt)
+        .into_iter()
+        .map(|it| it.at + HEAD_BYTES + number::<4>(&file[it.at..], 8) as usize);
+    let at = ends.into_iter().find(|end| end % 8 != 0).expect("not every length is a multiple");
+    input[1 + at] = b'=';
+    input
+}
+
 /// Lays the files into a journal's folder, under the numbers that they claim.
 fn plant(disk: &Simulated, files: &[Vec<u8>]) -> Vec<PathBuf> {
     let first = files.first().map(Vec::as_slice).unwrap_or_default();
@@ -162,7 +178,7 @@ fn split(more: usize, mut rest: &[u8]) -> Vec<Vec<u8>> {
     files
 }
 
-/// A record at an offset, and whether its checksum is right.
+/// A record at an offset, and whether its checksum is right and nothing but zeros follows it.
 struct Record {
     at: usize,
     kind: u8,
@@ -182,10 +198,13 @@ fn records(file: &[u8], salt: u32) -> Vec<Record> {
         if !head.starts_with(b"TREC") {
             break;
         }
-        let right = crc(salt, at, head, payload) == number::<4>(head, 4) as u32;
+        let end = at + HEAD_BYTES + payload_bytes;
+        let next = end.next_multiple_of(8);
+        let clean = file.get(end..next).is_some_and(|between| between.iter().all(|it| *it == 0));
+        let right = clean && crc(salt, at, head, payload) == number::<4>(head, 4) as u32;
         let (position, rows) = (number::<8>(head, 16), number::<4>(head, 32) as u32);
         records.push(Record { at, kind: head[12], position, rows, right });
-        at += (HEAD_BYTES + payload_bytes).next_multiple_of(8);
+        at = next;
     }
     records
 }
