@@ -139,6 +139,12 @@ impl Floor {
         Ok(self.hub.open(HERE, now))
     }
 
+    /// A websocket from an address of its own: what it asks for takes nothing from the others.
+    pub fn open_elsewhere(&mut self, now: Now) -> Result<u64, Refusal> {
+        self.hub.admit(ELSEWHERE, Door::Websocket, now)?;
+        Ok(self.hub.open(ELSEWHERE, now))
+    }
+
     /// A text from a client; what it leads to is there to be taken at once.
     pub fn receive(&mut self, connection: u64, text: &str, now: Now) {
         self.hub.receive(connection, text, now);
@@ -226,8 +232,10 @@ impl Floor {
     }
 }
 
-/// Everybody here comes from one address.
+/// Everybody here comes from one address,
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// but for those that come from this one.
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 #[cfg(test)]
 mod tests;

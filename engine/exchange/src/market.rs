@@ -43,6 +43,8 @@ pub struct MarketConfig {
     pub expiry: Expiry,
     /// Options that are listed in a day beside those of 08:00, a call and a put at a time.
     pub strikes: u32,
+    /// How many times as often as an option a perpetual quotes.
+    pub busy: u32,
 }
 
 /// What two connections see of one channel that speaks at most once in 100 ms or a second; nothing
@@ -70,7 +72,16 @@ impl Default for MarketConfig {
     fn default() -> MarketConfig {
         let currencies = CURRENCIES.map(str::to_owned).to_vec();
         let (frames, expiry) = (Frames::default(), Expiry::default());
-        MarketConfig { seed: 1, options: 1548, rate: 0, currencies, frames, expiry, strikes: 0 }
+        MarketConfig {
+            seed: 1,
+            options: 1548,
+            rate: 0,
+            currencies,
+            frames,
+            expiry,
+            strikes: 0,
+            busy: 3,
+        }
     }
 }
 
@@ -152,6 +163,7 @@ pub(crate) struct Market {
     expiry: Expiry,
     /// The time between two strikes, ms.
     strikes_ms: i64,
+    busy: usize,
 }
 
 impl Market {
@@ -203,6 +215,7 @@ impl Market {
             frames: config.frames,
             expiry: config.expiry,
             strikes_ms: 2 * 86_400_000 / i64::from(config.strikes.max(1)),
+            busy: config.busy as usize,
         };
         market.expect(next_eight_ms(now_ms), Due::Expiry);
         market.expect(now_ms, Due::Platform);
@@ -266,10 +279,10 @@ impl Market {
         (self.instruments.len() as f64 * 1.06 + 10.0) as u32
     }
 
-    /// Options in turn with a little disorder, and a perpetual about three times as often.
+    /// Options in turn with a little disorder, and a perpetual so many times as often.
     fn whose_turn(&mut self) -> InstrumentId {
         let open_options = self.turns.len();
-        let busy = 3 * self.perpetuals.len();
+        let busy = self.busy * self.perpetuals.len();
         if open_options == 0 || self.random.index(open_options + busy) < busy {
             let at = self.random.index(self.perpetuals.len());
             return self.perpetuals.get(at).copied().unwrap_or(0);
