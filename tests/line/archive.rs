@@ -33,6 +33,8 @@ pub(super) struct Archive {
     pub(super) gaps: BTreeMap<i64, Gap>,
     /// Reasons, and what was kept.
     pub(super) quarantine: BTreeMap<i64, String>,
+    /// What is told of the options: what happened, and to which.
+    pub(super) events: BTreeMap<i64, (String, String)>,
 }
 
 impl Archive {
@@ -122,6 +124,10 @@ impl Archive {
                 (None, "quarantine") => {
                     let what = format!("{}: {}", cell("reason"), cell("raw"));
                     self.quarantine.insert(sequence, what).is_some()
+                }
+                (None, "lifecycle_events") => {
+                    let what = (cell("event_type"), cell("instrument_name"));
+                    self.events.insert(sequence, what).is_some()
                 }
                 (None, _) => false,
             };

@@ -123,7 +123,7 @@ fn removed(venue: &Venue) -> BTreeSet<String> {
             true => text.clone(),
             false => format!("{{\"params\":{{\"channel\":\"{about}\",\"data\":[{text}]}}}}"),
         };
-        let sent = Sent { at: 0, channel: about.clone(), text };
+        let sent = Sent { at: 0, channel: (&**about).into(), text: text.into() };
         removed.extend(said(&[sent]));
     }
     removed
@@ -131,7 +131,7 @@ fn removed(venue: &Venue) -> BTreeSet<String> {
 
 /// The gaps, each with the end that its last row gives. A gap that was open when the program ended
 /// goes on in the restart of the shard's next life (docs/gaps.md).
-fn gaps(archive: &Archive, record: &Record) -> Vec<Gap> {
+pub(super) fn gaps(archive: &Archive, record: &Record) -> Vec<Gap> {
     let mut gaps: BTreeMap<_, (i64, &Gap)> = BTreeMap::new();
     for (sequence, gap) in &archive.gaps {
         gaps.insert((&gap.shard, &gap.instrument, gap.start, &gap.cause), (*sequence, gap));
@@ -214,7 +214,7 @@ impl Judge<'_> {
         let mut truth = Heard::default();
         let (mut owed, mut excused) = (0, BTreeMap::new());
         for sent in &venue.market {
-            let Some(spans) = self.record.owed.get(&sent.channel) else {
+            let Some(spans) = self.record.owed.get(&*sent.channel) else {
                 truth.take(sent, |_, _| {});
                 continue;
             };
@@ -246,20 +246,20 @@ impl Judge<'_> {
 
     /// What excuses a row that is not stored.
     fn named(&self, sent: &Sent, name: &str, key: &str, venue: &Venue) -> &str {
-        let universe = &self.record.universe;
-        let link = universe.iter().position(|all| all.contains(&sent.channel)).unwrap();
-        let shard = &self.record.shards[link];
-        let (reader, overloads) = self.overloads(link, key);
+        let links = self.record.links(&sent.channel, sent.at, MOVED_US);
+        let shards: Vec<&str> = links.iter().map(|link| &*self.record.shards[*link]).collect();
+        let overloads = self.overloads(links[0], key).1;
+        let readers: Vec<String> = links.iter().map(|link| self.overloads(*link, key).0).collect();
         let table = key.split(' ').next().unwrap();
         // Trades are asked for again, whatever kept them away, as long as their channel is wanted.
-        let spans = self.record.owed.get(&sent.channel).into_iter().flatten();
+        let spans = self.record.owed.get(&*sent.channel).into_iter().flatten();
         let mut spans = spans.filter(|(from, until)| (*from..*until).contains(&sent.at));
         let wanted = spans.all(|(_, until)| *until == u64::MAX);
         let once = table.ends_with("_trades") && wanted;
         let gap = self.gaps.iter().find(|gap| {
             let excuses = !once || self.outlives(gap);
-            let here = excuses && gap.shard == **shard && gap.concerns(table, name)
-                || gap.shard == reader && overloads.contains(&&*gap.cause);
+            let here = excuses && shards.contains(&&*gap.shard) && gap.concerns(table, name)
+                || readers.contains(&gap.shard) && overloads.contains(&&*gap.cause);
             let end = gap.end.unwrap_or(i64::MAX);
             let at = START_US + sent.at as i64;
             // A broken chain begins with the message before, what was given up with its first row:
@@ -290,11 +290,16 @@ impl Judge<'_> {
         if self.record.blind.iter().any(blind) {
             return "nothing has survived that could tell the time";
         }
-        let near = |it: &&Mischief| it.about == sent.channel && it.at.abs_diff(sent.at) < NEAR;
+        let near = |it: &&Mischief| *it.about == *sent.channel && it.at.abs_diff(sent.at) < NEAR;
         let near: Vec<&Mischief> = venue.mischief.iter().filter(near).collect();
         let at = sent.at as f64 / 1e6;
         let gaps = &self.gaps;
-        panic!("lost on {shard} at {at:.6} s and in no gap: {key}\n{near:#?}\n{gaps:#?}");
+        if table.ends_with("_trades") {
+            let seq = sequence(key);
+            let near: Vec<_> = self.trades.0[name].range(seq - 3..seq + 4).collect();
+            eprintln!("trades nearby, and whether they are stored: {near:?}");
+        }
+        panic!("lost on {shards:?} at {at:.6} s and in no gap: {key}\n{near:#?}\n{gaps:#?}");
     }
 
     /// Whether the world ended before the exchange acknowledged a channel that it had refused: what
@@ -344,7 +349,8 @@ impl Heard {
         let before = self.truth.rows.len();
         self.truth.frame(&sent.text, sent.at as i64);
         for row in self.truth.rows.drain(before..) {
-            then(&row.key, name);
+            // A channel of all options of a currency has the trades of many.
+            then(&row.key, row.key.split(' ').nth(1).unwrap_or_default());
         }
     }
 }
@@ -365,6 +371,8 @@ fn said(frames: &[Sent]) -> Vec<String> {
     keys
 }
 
+/// How far from a move a gap of either connection may name what is missing.
+const MOVED_US: u64 = 60_000_000;
 /// A hole in the trades is named within this, if the program lives so long.
 const TOLD_US: u64 = 6_000_000;
 /// How long a message may have been under way.

@@ -6,16 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::disk::{Disk, Simulated};
-use journal::{Journal, Options};
-use lifecycle::{Plan, Swap};
+use journal::{Journal, Options, Told};
+use lifecycle::{Choices, Plan, Swap};
+use schema::tables::Rows;
 use schema::{Micros, Now, Origin};
 use sinks::Parquet;
 use tapedeck::clock::Clock;
+use tapedeck::config::Config;
+use tapedeck::control::{self, Published};
 use tapedeck::endpoint::Endpoint;
 use tapedeck::keeper::{self, Appending, Kept, Syncing};
 use tapedeck::outbox::Outbox;
-use tapedeck::queue::{Outlet, queue};
-use tapedeck::reader::{Link, Mailbox};
+use tapedeck::queue::{Inlet, Item, Outlet, Urgency, queue};
+use tapedeck::reader::{LineSetup, Link, Mailbox};
+use tapedeck::recorder::steward::{Setup, Steward, Ties, Wishes};
+use tapedeck::recorder::{Catalogue, Keeping, List};
 use tapedeck::stop::Stop;
 use tapedeck::worker::{self, Following, Progress};
 use tapedeck::{reader, recorder};
@@ -33,6 +38,8 @@ pub(super) struct Frame {
     pub(super) held_bytes_max: usize,
     pub(super) batch_age_max: Duration,
     pub(super) readers: u16,
+    /// What a steward follows; without it the plan stays as it is.
+    pub(super) followed: Option<Config>,
 }
 
 impl Frame {
@@ -55,6 +62,23 @@ impl Frame {
             held_bytes_max: random.pick(&[200_000, 8 << 20]),
             batch_age_max: Duration::from_millis(random.pick(&[100, 1_000])),
             readers: random.pick(&[1, 2]),
+            followed: None,
+        }
+    }
+
+    /// As a configuration has it that says nothing; but the journal keeps everything, for the
+    /// judge.
+    pub(super) fn followed(plan: Plan, config: Config) -> Self {
+        let keep = Duration::from_hours(24 * 30);
+        Self {
+            plan,
+            journal: Options { keep, ..Options::default() },
+            parquet: sinks::parquet::Options::default(),
+            queue_bytes_max: config.exchange.queue_bytes_max,
+            held_bytes_max: 8 << 20,
+            batch_age_max: config.exchange.batch_age_max,
+            readers: 1,
+            followed: Some(config),
         }
     }
 }
@@ -73,6 +97,8 @@ pub(super) struct Program {
     progress: Arc<Progress>,
     stop: Stop,
     finish: Stop,
+    /// Follows the exchange's lists, where that is wished.
+    pub(super) steward: Option<Steward>,
     /// Whether the journal had known any shard before.
     pub(super) resumed: bool,
     /// What the journal held when it was opened, in words.
@@ -80,11 +106,13 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Opens the journal and puts everything together; nothing is connected yet.
+    /// Opens the journal and puts everything together; nothing is connected yet. `lists` are what
+    /// a steward begins with.
     pub(super) fn start(
         disk: &Simulated,
         clock: &Clock,
         frame: &Frame,
+        lists: Vec<List>,
         random: &mut Random,
     ) -> Result<Self, String> {
         let door: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -97,7 +125,7 @@ impl Program {
         let (inlet, outlet) = queue(frame.queue_bytes_max);
         let appending = Appending::new(appender, frame.readers, Arc::clone(&kept), stop.clone());
         let syncing = Syncing::new(syncer, feed.clone(), Arc::clone(&kept), clock.now());
-        let sink = Box::new(Parquet::new(door, Path::new(DATA), frame.parquet));
+        let sink = Box::new(Parquet::new(Arc::clone(&door), Path::new(DATA), frame.parquet));
         let (ends, moved) = (finish.clone(), Arc::clone(&progress));
         let following = Following::new(sink, &recovery.journal, feed, ends, moved);
         let outbox = |reader| {
@@ -108,7 +136,11 @@ impl Program {
         let endpoint = Endpoint::parse("ws://exchange.test/ws/api/v2").unwrap();
         let allowance = recorder::allowance(&recovery, false, clock.now());
         let next = || random.next();
-        let setups = recorder::lines(&frame.plan, &endpoint, None, &recovery, &allowance, next);
+        let followed = frame.followed.as_ref().map(|config| Followed::new(config, &door, lists));
+        let plan = followed.as_ref().map_or(&frame.plan, |it| &it.plan);
+        let mut setups = recorder::lines(plan, &endpoint, None, &recovery, &allowance, next);
+        let told = &recovery.resume.told;
+        let steward = followed.map(|it| it.start(&mut setups, told, &inlet, clock.now()));
         let mailboxes = setups.iter().map(|setup| setup.mailbox.clone()).collect();
         let link = |setup| Link::new(setup, None, reached.clone());
         let links = setups.into_iter().map(link).collect();
@@ -133,6 +165,7 @@ impl Program {
             progress,
             stop,
             finish,
+            steward,
             resumed,
             found,
         })
@@ -203,6 +236,7 @@ impl Program {
             self.append()?;
         }
         self.outboxes.clear();
+        self.steward = None;
         let Self { outlet, mut appending, kept, finish, mut following, progress, .. } = self;
         while appending.step(&outlet, Duration::ZERO).map_err(|error| error.to_string())?
             != keeper::Step::Ended
@@ -218,6 +252,40 @@ impl Program {
                 worker::Step::On | worker::Step::Again(_) => {}
             }
         }
+    }
+}
+
+/// A plan that a steward is to follow.
+struct Followed {
+    config: Config,
+    keeping: Keeping,
+    choices: Choices,
+    catalogue: Catalogue,
+    plan: Plan,
+}
+
+impl Followed {
+    fn new(config: &Config, door: &Arc<dyn Disk>, lists: Vec<List>) -> Self {
+        let keeping = Keeping::new(door, Path::new(DATA));
+        let choices = keeping.read(Micros(START_US)).expect("nothing was chosen");
+        let catalogue = Catalogue::select(config, &choices, lists).expect("there are options");
+        let plan = Plan::first(&catalogue.groups).expect("there is room for all");
+        Self { config: config.clone(), keeping, choices, catalogue, plan }
+    }
+
+    fn start(self, lines: &mut [LineSetup], told: &Told, inlet: &Inlet, now: Now) -> Steward {
+        let Self { config, keeping, choices, catalogue, plan } = self;
+        let mut rows = Rows::default();
+        catalogue.push(now, &mut rows);
+        rows.take_from(1, Origin::default(), |draft| {
+            let taken = inlet.offer(Item::Rows(draft), Urgency::Reserved);
+            assert!(taken.is_ok(), "a new queue has room");
+        });
+        let (_, intake) = control::orders();
+        let wishes = Wishes { choices, intake, keeping, published: Published::default() };
+        let (ties, inlet) = (Ties::new(lines, told), inlet.clone());
+        let asked = now.utc;
+        Steward::new(Setup { config, plan, ties, catalogue, asked, inlet, wishes }, now)
     }
 }
 

@@ -17,8 +17,10 @@ pub(super) struct Record {
     seed: u64,
     /// The shards' names, by link.
     pub(super) shards: Vec<Arc<str>>,
-    /// All channels that each link ever listens to.
+    /// All channels that each link may listen to now.
     pub(super) universe: Vec<ChannelSet>,
+    /// By channel: since when which link may listen to it.
+    pub(super) homes: BTreeMap<String, Vec<(u64, usize)>>,
     pub(super) readers: u16,
     pub(super) incidents: Vec<Incident>,
     /// Since when the wall clock was wrong by how much, µs.
@@ -64,6 +66,7 @@ impl Record {
             delivered: Vec::new(),
             shards,
             universe: universe.to_vec(),
+            homes: homes(universe),
             readers,
             incidents: Vec::new(),
             wall: vec![(0, 0)],
@@ -168,6 +171,36 @@ impl Record {
         }
     }
 
+    /// A channel goes from one link to another.
+    pub(super) fn moved(&mut self, now: u64, channel: &str, (from, to): (usize, usize)) {
+        self.universe[from].remove(channel);
+        self.universe[to].insert(channel);
+        self.homes.entry(channel.to_owned()).or_default().push((now, to));
+    }
+
+    /// A link may listen to a channel from now on, and no other one.
+    pub(super) fn planned(&mut self, now: u64, channel: &str, link: usize) {
+        match self.universe.iter().position(|all| all.contains(channel)) {
+            Some(from) if from == link => {}
+            Some(from) => self.moved(now, channel, (from, link)),
+            None => {
+                self.universe[link].insert(channel);
+                self.homes.entry(channel.to_owned()).or_default().push((now, link));
+            }
+        }
+    }
+
+    /// The links that may have listened to a channel then, or so long before or after.
+    pub(super) fn links(&self, channel: &str, at: u64, within: u64) -> Vec<usize> {
+        let homes = &self.homes[channel];
+        let until = |next: usize| homes.get(next).map_or(u64::MAX, |(at, _)| *at);
+        let spans = homes.iter().enumerate();
+        let near = spans.filter(|(index, (from, _))| {
+            *from <= at + within && at <= until(index + 1).saturating_add(within)
+        });
+        near.map(|(_, (_, link))| *link).collect()
+    }
+
     /// A link has another goal: what is not in it is owed no longer.
     pub(super) fn goal(&mut self, now: u64, link: usize, goal: &ChannelSet) {
         for channel in self.universe[link].without(goal) {
@@ -194,6 +227,13 @@ impl Drop for Record {
             eprintln!("seed {seed}, {now:.6} s: SEED={seed} tests/run line plays it alone");
         }
     }
+}
+
+fn homes(universe: &[ChannelSet]) -> BTreeMap<String, Vec<(u64, usize)>> {
+    let own = |(link, all): (usize, &ChannelSet)| {
+        all.iter().map(move |channel| (channel.to_owned(), vec![(0, link)])).collect::<Vec<_>>()
+    };
+    universe.iter().enumerate().flat_map(own).collect()
 }
 
 /// How far around such a span nobody knows when things were.

@@ -1,8 +1,9 @@
 //! The exchange's side of the network: websockets of tungstenite before the simulated exchange,
 //! and an observer among its guests, who has a perfect line and forgets nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use exchange::truth::{self, Line};
@@ -10,6 +11,8 @@ use exchange::{
     Farewell, Faults, Floor, Form, Frame, Limits, MarketConfig, Now, Refusal, Setup, Source,
 };
 use serde_json::json;
+use tapedeck::failure::{Failure, FailureKind};
+use tapedeck::recorder::{List, Unlisted};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
@@ -22,8 +25,8 @@ use super::network::Heard;
 pub(super) struct Sent {
     /// µs since the simulation began.
     pub(super) at: u64,
-    pub(super) channel: String,
-    pub(super) text: String,
+    pub(super) channel: Arc<str>,
+    pub(super) text: Arc<str>,
 }
 
 /// What goes out to a socket.
@@ -51,6 +54,8 @@ pub(super) struct Venue {
     pub(super) mischief: Vec<Mischief>,
     /// The sockets that seats were given to, for good.
     seats: BTreeMap<u64, u64>,
+    /// The newest text of each channel.
+    newest: HashMap<Arc<str>, Arc<str>>,
     /// What was asked for in subscribe calls that are not answered, by seat and id.
     asked: BTreeMap<(u64, u64), Vec<String>>,
     /// What the exchange does by itself, how often.
@@ -94,17 +99,28 @@ struct Pipe {
 }
 
 impl Venue {
-    pub(super) fn new(seed: u64, options: usize, rate: u32, rules: &str) -> Self {
-        let config = MarketConfig { seed, options, rate, ..MarketConfig::default() };
+    pub(super) fn new(config: MarketConfig, rules: &str) -> Self {
         let source = Source::Market(config);
         let faults = Faults::parse(rules).unwrap();
         let setup = Setup { source, limits: Limits::default(), faults, credentials: None };
         let mut floor = Floor::new(setup, moment(0)).unwrap();
-        let observer = floor.open(moment(0)).unwrap();
-        let (peers, observed) = (BTreeMap::new(), BTreeSet::new());
+        let observer = floor.open_elsewhere(moment(0)).unwrap();
         let (market, sent, mischief) = (Vec::new(), Vec::new(), Vec::new());
-        let (seats, asked, seen) = Default::default();
-        Self { floor, peers, observer, observed, market, sent, mischief, seats, asked, seen }
+        let (seats, newest, asked, seen) = Default::default();
+        let (peers, observed) = (BTreeMap::new(), BTreeSet::new());
+        Self {
+            floor,
+            peers,
+            observer,
+            observed,
+            market,
+            sent,
+            mischief,
+            seats,
+            newest,
+            asked,
+            seen,
+        }
     }
 
     /// Instruments that are open, in the order of listing.
@@ -119,6 +135,24 @@ impl Venue {
         let listed = self.floor.oracle().unwrap().instruments();
         let expired = listed.into_iter().filter(|it| it.state != exchange::State::Open);
         expired.map(|it| it.name).collect()
+    }
+
+    /// Every instrument that is or was listed.
+    pub(super) fn listed(&self) -> Vec<exchange::Instrument> {
+        self.floor.oracle().unwrap().instruments()
+    }
+
+    /// The answer to a question for the list of a currency's instruments.
+    pub(super) fn list(&mut self, currency: &str, now: u64) -> Result<List, Unlisted> {
+        let params = json!({ "currency": currency, "expired": false });
+        let params = params.as_object().expect("an object");
+        match self.floor.ask("public/get_instruments", params, moment(now)) {
+            Ok((200, answer)) => List::parse(currency, &answer),
+            refused => {
+                let failure = Failure::new(FailureKind::Exchange, format_args!("{refused:?}"));
+                Err(Unlisted { failure, throttled: false })
+            }
+        }
     }
 
     /// The observer listens to these too.
@@ -260,7 +294,8 @@ impl Venue {
             let Frame { channel, text, .. } = frame;
             match channel {
                 Some(channel) => {
-                    self.sent.push(Sent { at: now, channel: channel.to_string(), text });
+                    let text = shared(&mut self.newest, &channel, text);
+                    self.sent.push(Sent { at: now, channel, text });
                 }
                 None => answered(&mut self.asked, &mut self.seen, *seat, &text),
             }
@@ -286,7 +321,8 @@ impl Venue {
     fn look(&mut self, now: u64) {
         for Frame { channel, text, .. } in self.floor.take(self.observer, moment(now)).frames {
             if let Some(channel) = channel {
-                self.market.push(Sent { at: now, channel: channel.to_string(), text });
+                let text = shared(&mut self.newest, &channel, text);
+                self.market.push(Sent { at: now, channel, text });
             }
         }
         for line in self.floor.truth() {
@@ -309,6 +345,16 @@ fn understood(frame: &Frame) -> (bool, bool) {
         .as_ref()
         .is_some_and(|channel| channel.starts_with("ticker.") && frame.text.contains(&**channel));
     (message, message && ticker)
+}
+
+/// What two guests are sent takes the memory of one.
+fn shared(newest: &mut HashMap<Arc<str>, Arc<str>>, channel: &Arc<str>, text: String) -> Arc<str> {
+    if let Some(before) = newest.get(channel).filter(|before| ***before == *text) {
+        return Arc::clone(before);
+    }
+    let text: Arc<str> = text.into();
+    newest.insert(Arc::clone(channel), Arc::clone(&text));
+    text
 }
 
 /// The id and the channels of a subscribe call.

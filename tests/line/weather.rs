@@ -196,6 +196,27 @@ const RULES: [(&str, &[f64]); 27] = [
     (LOCKED, &[]),
     (MAINTENANCE, &[]),
 ];
+/// What an exchange does wrong now and then, and how often.
+const MISTAKES: [(&str, f64); 6] = [
+    ("do = \"drop\"\nchannel = \"trades.*\"", 0.002),
+    ("do = \"drop\"\nreply = \"public/subscribe\"", 0.01),
+    ("do = \"duplicate\"", 0.001),
+    ("do = \"partial\"\nkeep = 0.8", 0.01),
+    ("do = \"error\"\nreply = \"public/*subscribe\"\ncode = 10040", 0.01),
+    ("do = \"error\"\nreply = \"public/get_last_trades_by_instrument\"\ncode = 11051", 0.01),
+];
+/// What happens to a recorder in a week.
+const OF_DAYS: [Fault; 9] = [
+    Fault::Reset,
+    Fault::ForProgram,
+    Fault::ForExchange,
+    Fault::Stall,
+    Fault::Garble,
+    Fault::Refuse,
+    Fault::Kill,
+    Fault::PowerCut,
+    Fault::Stop,
+];
 const LOCKED: &str = "do = \"locked\"\nindex = \"btc_usd\"";
 const MAINTENANCE: &str = "do = \"maintenance\"";
 /// The connection lives, and no ticker comes.
@@ -246,6 +267,22 @@ impl Weather {
         Self { rules: text, ordered, faults, until: until as u64 * 1_000_000, pause_us }
     }
 
+    /// Of some days: a fault in three hours, and an exchange with small mistakes.
+    pub(super) fn of_days(days: u64, random: &mut Random) -> Self {
+        let until = days * 86_400;
+        let (mut text, mut ordered) = (String::new(), Vec::new());
+        for (what, chance) in MISTAKES {
+            let line = text.lines().count() + 1;
+            let window = (60, until as usize - 3_600);
+            text += &rule(what, &[chance], window, random);
+            let (from, until) = (window.0 as u64 * 1_000_000, window.1 as u64 * 1_000_000);
+            ordered.push(Ordered { line, what, from, until });
+        }
+        let faults = OF_DAYS.to_vec();
+        let until = (until - 3_600) * 1_000_000;
+        Self { rules: text, ordered, faults, until, pause_us: 6 * 3_600_000_000 }
+    }
+
     /// Which entry of the exchange's file begins in that line.
     pub(super) fn ordered(&self, line: usize) -> &Ordered {
         self.ordered.iter().find(|it| it.line == line).expect("an entry begins there")
@@ -268,7 +305,7 @@ fn rule(what: &str, chances: &[f64], (from, to): (usize, usize), random: &mut Ra
     if !chances.is_empty() {
         text += &format!("probability = {}\n", random.pick(chances));
         if !what.contains("refuse") {
-            let guests: Vec<String> = (2..400).map(|guest| guest.to_string()).collect();
+            let guests: Vec<String> = (2..GUESTS).map(|guest| guest.to_string()).collect();
             text += &format!("connection = [{}]\n", guests.join(", "));
         }
     }
@@ -302,5 +339,7 @@ pub(super) fn follows(
     }
 }
 
+/// More than connections are made in any world.
+const GUESTS: u64 = 4_000;
 /// Longer than a recorder waits for tickers.
 const SILENT_S: usize = 305;

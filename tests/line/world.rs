@@ -1,6 +1,7 @@
 //! Everything that happens, in the order of virtual time: one thread, no sleep, all of it drawn
 //! from the seed.
 
+mod days;
 mod sockets;
 mod strikes;
 
@@ -9,6 +10,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use exchange::MarketConfig;
 use journal::Options;
 use journal::disk::Simulated;
 use lifecycle::{ChannelSet, Group, Plan, Swap};
@@ -23,6 +25,8 @@ use super::program::{Frame, Program, TIGHT_BYTES};
 use super::record::Record;
 use super::venue::Venue;
 use super::weather::{Fault, Weather};
+use days::Asked;
+pub(super) use days::OUTAGES;
 use sockets::Call;
 use tapedeck_tests::random::Random;
 
@@ -38,6 +42,10 @@ enum Event {
     Dial(u64, usize),
     Dialled(u64, usize, Call),
     Fault,
+    /// The steward looks.
+    Tend(u64),
+    /// Something that this world has in store.
+    Fate(usize),
     /// The disk has room again.
     Room,
 }
@@ -77,6 +85,10 @@ pub(super) struct World {
     record: Record,
     /// How much of the exchange's mischief is written down.
     noticed: usize,
+    /// The steward's questions, with the answer where the exchange has it already.
+    asked: Vec<Asked>,
+    /// When it was last looked whether everything open is planned.
+    checked: u64,
 }
 
 impl World {
@@ -86,12 +98,27 @@ impl World {
         // Sometimes more than one request can ask for.
         let options = if random.below(8) == 0 { 160 } else { 4 + random.below(30) };
         let rate = 10 + random.below(40) as u32;
-        let mut venue = Venue::new(random.next(), options, rate, &weather.rules);
+        let seeded = random.next();
+        let market = MarketConfig { seed: seeded, options, rate, ..MarketConfig::default() };
+        let venue = Venue::new(market, &weather.rules);
         let plan = plan(&venue.instruments(), &mut random);
+        let frame = Frame::new(plan, &mut random);
+        let mut world = Self::of((seed, random), weather, venue, frame);
+        world.after(4_000_000, Event::Fault);
+        world
+    }
+
+    /// Where nothing goes wrong of itself.
+    fn of(
+        (seed, mut random): (u64, Random),
+        weather: Weather,
+        mut venue: Venue,
+        frame: Frame,
+    ) -> Self {
+        let plan = &frame.plan;
         let (shards, goals): (Vec<Arc<str>>, Vec<ChannelSet>) =
             plan.swaps().map(|(shard, swap)| (shard, swap.goal)).unzip();
         goals.iter().for_each(|goal| venue.observe(goal.iter(), 0));
-        let frame = Frame::new(plan, &mut random);
         let links = goals.len();
         let mut record = Record::new(seed, shards, &goals, frame.readers, &weather);
         if frame.queue_bytes_max <= TIGHT_BYTES {
@@ -126,9 +153,10 @@ impl World {
             calm: false,
             record,
             noticed: 0,
+            asked: Vec::new(),
+            checked: 0,
         };
         world.after(0, Event::Start);
-        world.after(4_000_000, Event::Fault);
         world
     }
 
@@ -158,7 +186,11 @@ impl World {
             } else if self.now >= *well_since.get_or_insert(self.now) + WELL_US {
                 break;
             }
-            assert!(self.now < self.weather.until + SETTLED_US, "it never settles");
+            assert!(
+                self.now < self.weather.until + SETTLED_US,
+                "it never settles: {}",
+                self.unsettled()
+            );
         }
         self.drain();
         let program = self.program.take().expect("it is well");
@@ -226,18 +258,32 @@ impl World {
             && self.sockets.iter().all(sound)
     }
 
+    /// Which links are not well, for whoever looks for the reason.
+    fn unsettled(&self) -> String {
+        let Some(program) = &self.program else { return "there is no program".into() };
+        let link = |(link, it): (usize, &reader::Link)| {
+            let (session, shard) = (it.session(), &self.record.shards[link]);
+            let (reached, mending) = (session.reached(), session.decoder().is_mending());
+            format!("{shard}: {reached:?} of {}, mending {mending}", self.generation)
+        };
+        program.links.iter().enumerate().map(link).collect::<Vec<_>>().join("; ")
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
             Event::Start => self.start(),
             Event::Fault => self.fault(),
             Event::Room => self.disk.set_room(None),
+            Event::Tend(life) if life == self.life => self.tend(),
+            Event::Fate(number) => self.meet(number),
             Event::Turn(life) if life == self.life => self.turn(),
             Event::Append(life) if life == self.life => self.append(),
             Event::Sync(life) if life == self.life => self.sync(),
             Event::Follow(life) if life == self.life => self.follow(),
             Event::Dial(life, link) if life == self.life => self.dial(link),
             Event::Dialled(life, link, call) if life == self.life => self.dialled(link, call),
-            Event::Turn(_)
+            Event::Tend(_)
+            | Event::Turn(_)
             | Event::Append(_)
             | Event::Sync(_)
             | Event::Follow(_)
@@ -250,9 +296,10 @@ impl World {
         if self.program.is_some() {
             return;
         }
+        let Some(lists) = self.lists() else { return };
         self.life += 1;
         let life = self.life;
-        match Program::start(&self.disk, &self.clock, &self.frame, &mut self.random) {
+        match Program::start(&self.disk, &self.clock, &self.frame, lists, &mut self.random) {
             Err(sentence) => {
                 self.record.lives.refused();
                 self.failed(&sentence);
@@ -260,13 +307,14 @@ impl World {
             Ok(program) => {
                 let words = format!("start {life} after {}", program.found);
                 self.record.started(self.now, &words, program.resumed);
-                for (link, goal) in self.goals.iter().enumerate() {
-                    let generation = self.generation;
-                    program.swap(link, Swap { generation, goal: goal.clone() });
-                    self.sockets[link] = None;
-                    self.changes[link] = 0;
-                }
+                self.sockets.fill(None);
+                self.changes.fill(0);
                 self.program = Some(program);
+                match self.frame.followed {
+                    Some(_) => self.after(TEND_US, Event::Tend(life)),
+                    None => self.hand_out(),
+                }
+                self.replan();
                 self.after(0, Event::Append(life));
                 self.after(0, Event::Follow(life));
                 self.after(50_000, Event::Turn(life));
@@ -275,6 +323,14 @@ impl World {
                     self.after(0, Event::Dial(life, link));
                 }
             }
+        }
+    }
+
+    /// Leaves every link its goal.
+    fn hand_out(&self) {
+        let Some(program) = &self.program else { return };
+        for (link, goal) in self.goals.iter().enumerate() {
+            program.swap(link, Swap { generation: self.generation, goal: goal.clone() });
         }
     }
 
@@ -406,5 +462,7 @@ const FULL: usize = 4;
 const ENDED: usize = 5;
 /// How long everything must be well before the end.
 const WELL_US: u64 = 6_000_000;
+/// How often the steward looks; its thread does ten times as often.
+const TEND_US: u64 = 1_000_000;
 /// After the weather, by when everything must be well.
 const SETTLED_US: u64 = 400_000_000;

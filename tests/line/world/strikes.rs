@@ -1,6 +1,6 @@
 //! How trouble strikes: the network, the program, the disk, the clock.
 
-use lifecycle::{ChannelSet, Swap};
+use lifecycle::ChannelSet;
 
 use super::{Event, World};
 use crate::line::network::Loss;
@@ -24,7 +24,9 @@ impl World {
             self.strike(fault);
         }
         let pause = 1 + self.random.next() % self.weather.pause_us;
-        self.after(pause, Event::Fault);
+        // Where faults are rare, the end of the weather does not wait for the next one.
+        let last = (self.weather.until + CALM_US).saturating_sub(self.now);
+        self.after(pause.min(last.max(1)), Event::Fault);
     }
 
     fn strike(&mut self, fault: Fault) {
@@ -115,14 +117,27 @@ impl World {
             }
             _ => 1 + self.random.next() % self.random.pick(&[200_000, 20_000_000]),
         };
-        self.disconnect(fault == Fault::PowerCut);
-        self.record.lives.died(now, fault == Fault::PowerCut);
-        if fault == Fault::PowerCut {
+        self.gone(fault == Fault::PowerCut, pause);
+        Some(now + pause)
+    }
+
+    /// The machine is without power for so long.
+    pub(super) fn power_off(&mut self, pause: u64) {
+        self.program = None;
+        self.gone(true, pause);
+        self.record.saw(&format!("{:?}", Fault::PowerCut));
+        self.record.incident(Fault::PowerCut, self.now, self.now + pause, None);
+    }
+
+    /// The program is gone, and started again after a while.
+    fn gone(&mut self, power_cut: bool, pause: u64) {
+        self.disconnect(power_cut);
+        self.record.lives.died(self.now, power_cut);
+        if power_cut {
             self.disk = self.disk.cut();
             self.failing = false;
         }
         self.after(pause, Event::Start);
-        Some(now + pause)
     }
 
     /// Until when it lasts, or will have struck.
@@ -155,16 +170,15 @@ impl World {
             let random = &mut self.random;
             let all = self.record.universe[link].iter();
             let goal: ChannelSet = all.filter(|_| random.below(5) > 0).collect();
-            let (generation, goal) = (self.generation, goal);
             self.record.goal(self.now, link, &goal);
-            self.goals[link] = goal.clone();
-            if let Some(program) = &self.program {
-                program.swap(link, Swap { generation, goal });
-            }
+            self.goals[link] = goal;
         }
+        self.hand_out();
     }
 }
 
+/// By when after the last fault it is looked whether the weather is over.
+const CALM_US: u64 = 60_000_000;
 /// How long the exchange's longest stall is, and a bit.
 const HELD_US: u64 = 42_000_000;
 /// By when a failure that was ordered from the disk has happened.

@@ -1,4 +1,5 @@
-//! The steward's thread, and those that ask for lists: an answer may take long, and an end must not.
+//! The steward's thread, and those that ask for lists: an answer may take long, and an end must
+//! not.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};

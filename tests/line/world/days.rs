@@ -1,0 +1,207 @@
+//! Days of the whole exchange: options are listed and expire, a steward keeps the plan, and what
+//! happens to a recorder in that time happens to it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use exchange::{MarketConfig, State};
+use lifecycle::{ChannelSet, Plan};
+use tapedeck::config::Config;
+use tapedeck::recorder::steward::Question;
+use tapedeck::recorder::{Catalogue, List, Unlisted};
+use tapedeck_tests::random::Random;
+
+use super::{Event, Frame, TEND_US, Venue, Weather, World};
+use crate::line::network::Loss;
+use crate::line::weather::Fault;
+
+/// A question of the steward's, and the answer, if the exchange gave it as soon as it was asked.
+#[derive(Debug)]
+pub(super) struct Asked {
+    due: u64,
+    question: Question,
+    answer: Option<Result<List, Unlisted>>,
+}
+
+/// From when to when nothing can be recorded, because of the exchange or of ourselves.
+pub(in crate::line) const OUTAGES: [(u64, u64); 2] = [
+    // The exchange is away when options expire on the third day.
+    (2 * DAY_US - 10 * MINUTE_US, 2 * DAY_US + 16 * MINUTE_US),
+    // The recorder is off for three hours of the fifth.
+    (4 * DAY_US + 6 * HOUR_US, 4 * DAY_US + 9 * HOUR_US),
+];
+
+impl World {
+    /// 1,548 options for so many days, from a minute before eight o'clock on.
+    pub(in crate::line) fn of_days(days: u64, seed: u64) -> Self {
+        let mut random = Random(seed);
+        let weather = Weather::of_days(days, &mut random);
+        let market = MarketConfig {
+            seed: random.next(),
+            rate: 1,
+            strikes: 6,
+            busy: 60,
+            ..Default::default()
+        };
+        let mut venue = Venue::new(market, &weather.rules);
+        let mut config = Config::default();
+        // Few rows come at a time, and each batch takes the memory of some.
+        config.exchange.batch_age_max = Duration::from_secs(1);
+        let currencies = config.exchange.currencies.iter();
+        let lists = currencies.map(|it| venue.list(it, 0).expect("it answers")).collect();
+        let catalogue = Catalogue::select(&config, &Default::default(), lists);
+        let plan = Plan::first(&catalogue.expect("there are options").groups);
+        let frame = Frame::followed(plan.expect("there is room"), config);
+        let mut world = Self::of((seed, random), weather, venue, frame);
+        world.after(MINUTE_US, Event::Fault);
+        for (number, (from, until)) in OUTAGES.iter().enumerate() {
+            if *until < world.weather.until {
+                world.after(*from, Event::Fate(number));
+            }
+        }
+        world
+    }
+
+    /// What a steward begins with. Without an answer of the exchange the program ends, and is
+    /// started again.
+    pub(super) fn lists(&mut self) -> Option<Vec<List>> {
+        let Some(config) = &self.frame.followed else { return Some(Vec::new()) };
+        if self.is_away() {
+            self.after(5_000_000, Event::Start);
+            return None;
+        }
+        let now = self.now;
+        let mut list = |it: &String| self.venue.list(it, now).expect("it answers");
+        Some(config.exchange.currencies.iter().map(&mut list).collect())
+    }
+
+    /// Whether the exchange does not answer questions.
+    fn is_away(&self) -> bool {
+        self.refused_until.max(self.black_until) > self.now
+    }
+
+    /// What the steward's threads do: its turn, and questions, whose answers may be as old as they.
+    pub(super) fn tend(&mut self) {
+        let (now, away) = (self.clock.now(), self.is_away());
+        let Some(steward) = self.program.as_mut().and_then(|it| it.steward.as_mut()) else {
+            return;
+        };
+        let (due, later) =
+            std::mem::take(&mut self.asked).into_iter().partition(|it: &Asked| it.due <= self.now);
+        self.asked = later;
+        for Asked { question, answer, .. } in due {
+            let answer = answer.unwrap_or_else(|| self.venue.list(&question.currency, self.now));
+            steward.answered(question, answer, now);
+        }
+        steward.turn(now);
+        while let Some(question) = steward.question(now) {
+            let early = away || self.random.below(2) == 0;
+            let answer = early.then(|| match away {
+                true => Err(unreachable()),
+                false => self.venue.list(&question.currency, self.now),
+            });
+            let due = self.now + self.random.next() % 3_000_000;
+            self.asked.push(Asked { due, question, answer });
+        }
+        self.replan();
+        self.check_planned();
+        self.after(TEND_US, Event::Tend(self.life));
+    }
+
+    /// The steward may have planned anew.
+    pub(super) fn replan(&mut self) {
+        let Some(steward) = self.program.as_ref().and_then(|it| it.steward.as_ref()) else {
+            return;
+        };
+        let plan = steward.plan();
+        let goals: Vec<ChannelSet> = plan.swaps().map(|(_, swap)| swap.goal).collect();
+        self.generation = plan.generation();
+        if goals == self.goals {
+            return;
+        }
+        for (link, goal) in goals.iter().enumerate() {
+            goal.iter().for_each(|channel| self.record.planned(self.now, channel, link));
+        }
+        for (link, goal) in goals.iter().enumerate() {
+            self.record.goal(self.now, link, goal);
+            self.venue.observe(goal.iter(), self.now);
+        }
+        self.record.note(self.now, &format!("{} channels are planned", plan.channels()));
+        self.goals = goals;
+    }
+
+    /// Every instrument that has been open for a while is in exactly one goal, and what is over for
+    /// a while in none.
+    fn check_planned(&mut self) {
+        if self.now < self.checked + MINUTE_US {
+            return;
+        }
+        self.checked = self.now;
+        let hindered = |from: &u64, until: &u64| *from <= self.now && self.now < *until + LEARNT_US;
+        let started = self.record.deaths.last().map_or(0, |at| *at);
+        let incidents = self.record.incidents.iter();
+        let hindered =
+            incidents.filter(|it| !it.causes.is_empty()).any(|it| hindered(&it.from, &it.until))
+                || self.now < started + LEARNT_US;
+        let mut planned: BTreeSet<&str> = BTreeSet::new();
+        for goal in &self.goals {
+            for channel in goal.iter() {
+                assert!(planned.insert(channel), "{channel} is in two goals");
+            }
+        }
+        if hindered {
+            return;
+        }
+        let wall = |ms: i64| (ms * 1_000 - crate::line::START_US).max(0) as u64;
+        for it in self.venue.listed() {
+            let ticker = format!("ticker.{}.100ms", it.name);
+            let is = planned.contains(&*ticker);
+            let old = wall(it.created_ms) + LEARNT_US < self.now;
+            match it.state {
+                State::Open => assert!(is || !old, "{} is open and not planned", it.name),
+                _ => {
+                    let over = wall(it.expiry_ms) + LINGERS_US < self.now;
+                    assert!(!is || !over, "{} is over and still planned", it.name);
+                }
+            }
+        }
+    }
+
+    /// An outage that this week has in store begins.
+    pub(super) fn meet(&mut self, number: usize) {
+        let (from, until) = OUTAGES[number];
+        match number {
+            0 => {
+                self.black_until = until;
+                self.record.incident(Fault::BlackHole, from, until, None);
+                for link in 0..self.sockets.len() {
+                    if let Some(socket) = self.sockets[link] {
+                        self.network.lose(socket, Loss::ForProgram, from);
+                        self.record.incident(Fault::ForProgram, from, until, Some(link));
+                    }
+                }
+            }
+            _ => {
+                if self.program.is_some() {
+                    self.power_off(until - from);
+                }
+            }
+        }
+    }
+}
+
+/// A question that nobody answers.
+fn unreachable() -> Unlisted {
+    let failure =
+        tapedeck::failure::Failure::new(tapedeck::failure::FailureKind::Exchange, "no answer");
+    Unlisted { failure, throttled: false }
+}
+
+const MINUTE_US: u64 = 60_000_000;
+const HOUR_US: u64 = 60 * MINUTE_US;
+const DAY_US: u64 = 24 * HOUR_US;
+/// Within this a recorder has learnt of an option: it asks each five minutes (`lifecycle.refresh`),
+/// and waits that long at most after failures.
+const LEARNT_US: u64 = 11 * MINUTE_US;
+/// An option is recorded for five minutes after it was delivered (`lifecycle.linger`).
+const LINGERS_US: u64 = 90 * MINUTE_US;
