@@ -98,6 +98,6 @@ impl Decode for Decoder {
     }
 
     fn deadline(&self) -> Duration {
-        self.waiting.deadline()
+        if self.untold.is_empty() { self.waiting.deadline() } else { Duration::ZERO }
     }
 }

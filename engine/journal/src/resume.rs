@@ -21,12 +21,29 @@ pub struct Resume {
     /// more than two days ago is left out: the exchange has it no more.
     #[serde(default)]
     pub missing: BTreeMap<String, Vec<Hole>>,
+    /// Gaps of missing trades that a row of `data_gaps` names and none has taken back, by instrument
+    /// name. As old as holes at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub named: BTreeMap<String, Vec<Named>>,
     /// By shard name.
     #[serde(default)]
     pub shards: BTreeMap<String, Shard>,
     /// What `lifecycle_events` says of the options.
     #[serde(default)]
     pub told: Told,
+}
+
+/// A gap of missing trades as a row of `data_gaps` names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Where it begins.
+    #[serde(with = "micros")]
+    pub from: Micros,
+    /// Where it ends.
+    #[serde(with = "micros")]
+    pub to: Micros,
+    /// The shard that names it.
+    pub shard: String,
 }
 
 /// The facts that `lifecycle_events` tells and has not taken back: a restart tells them no second
@@ -150,6 +167,7 @@ impl Resume {
                     last.quote = Some(digest.of(batch, row));
                 },
             ),
+            "data_gaps" => (0..batch.rows()).for_each(|row| self.gap(batch, row)),
             "lifecycle_events" => (0..batch.rows()).for_each(|row| self.told.take(batch, row)),
             _ => {}
         }
@@ -203,6 +221,27 @@ impl Resume {
         }
     }
 
+    /// Takes in a gap: of missing trades, whether some of them can still be had.
+    fn gap(&mut self, batch: &Batch, row: usize) {
+        let (Some(MISSING_TRADES), Some(name), Some(shard), Some(detail)) = (
+            text(batch, "cause", row),
+            text(batch, "instrument", row),
+            text(batch, "shard", row),
+            text(batch, "detail", row),
+        ) else {
+            return;
+        };
+        let (from, to) = (time(batch, "start_time", row), time(batch, "end_time", row));
+        let gaps = entry(&mut self.named, name);
+        gaps.retain(|gap| gap.from != from || gap.shard != shard);
+        let parts = || detail.strip_prefix(MISSING).into_iter().flat_map(|all| all.split(", "));
+        if parts().any(|part| !part.ends_with(FOR_GOOD)) {
+            gaps.push(Named { from, to, shard: shard.to_owned() });
+        } else if gaps.is_empty() {
+            self.named.remove(name);
+        }
+    }
+
     /// Takes in what a shard listens to. Whether its channels are others than before.
     pub(crate) fn shard(&mut self, fact: &ShardFact) -> bool {
         let shard = self.shards.entry(fact.shard.clone()).or_default();
@@ -244,6 +283,10 @@ impl Resume {
         self.missing.retain(|_, holes| {
             holes.retain(|hole| now.since(hole.to) < MISSING_MAX);
             !holes.is_empty()
+        });
+        self.named.retain(|_, gaps| {
+            gaps.retain(|gap| now.since(gap.to) < MISSING_MAX);
+            !gaps.is_empty()
         });
     }
 }
@@ -309,7 +352,11 @@ fn column<'a>(batch: &'a Batch, name: &str) -> Option<&'a ArrayRef> {
 
 /// A name in a column of names.
 fn text<'a>(batch: &'a Batch, name: &str, row: usize) -> Option<&'a str> {
-    let names = column(batch, name)?.as_dictionary_opt::<Int32Type>()?;
+    let column = column(batch, name)?;
+    if let Some(texts) = column.as_string_opt::<i32>() {
+        return texts.is_valid(row).then(|| texts.value(row));
+    }
+    let names = column.as_dictionary_opt::<Int32Type>()?;
     Some(names.values().as_string_opt::<i32>()?.value(names.key(row)?))
 }
 
@@ -372,6 +419,10 @@ mod hex {
     }
 }
 
+/// The cause of such a gap, and how its detail begins and which parts of it are over.
+const MISSING_TRADES: &str = "trade_seq";
+const MISSING: &str = "missing trade_seq ";
+const FOR_GOOD: &str = " for good";
 /// PROTOCOL 8: trades are given back for about a day.
 const MISSING_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// How long an instrument without rows is remembered.

@@ -32,6 +32,8 @@ pub struct Decoder {
     pub(super) sides: (String, String),
     /// Instruments with trades missing that are not named yet.
     pub(super) waiting: Waiting,
+    /// Gaps of missing trades that were filled before a restart, and that no row says so of.
+    pub(super) untold: Vec<(Box<str>, (Micros, Micros))>,
     /// Instruments whose trades are asked for again.
     pub(super) mending: Mending,
     /// What is recorded, by whichever connection.
@@ -96,6 +98,7 @@ impl Decoder {
             digest: Digest::default(),
             sides: (String::new(), String::new()),
             waiting: Waiting::default(),
+            untold: Vec::new(),
             mending: Mending::default(),
             roster: Roster::default(),
             shard: "".into(),
@@ -135,6 +138,15 @@ impl Decoder {
     pub fn resume_hole(&mut self, instrument: &str, hole: (i64, i64), span: (Micros, Micros)) {
         if let Some(known) = self.identities.get_mut(instrument) {
             known.trades.resume_hole(hole.0, hole.1, span.0, span.1);
+        }
+    }
+
+    /// Seeds that a row names a gap of missing trades, after [`resume_hole`](Self::resume_hole). If
+    /// no such hole is left, the process before ended between storing its trades and saying so.
+    pub fn resume_named(&mut self, instrument: &str, span: (Micros, Micros)) {
+        let known = self.identities.get(instrument);
+        if known.is_some_and(|it| it.trades.holes().all(|hole| hole.from != span.0)) {
+            self.untold.push((instrument.into(), span));
         }
     }
 

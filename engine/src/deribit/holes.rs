@@ -34,6 +34,11 @@ impl Waiting {
 impl Decoder {
     /// Names the holes whose grace is over; with `last`, all of them.
     pub(super) fn name_holes(&mut self, last: bool, now: Now, rows: &mut Rows) {
+        for (instrument, span) in std::mem::take(&mut self.untold) {
+            if let Some(known) = self.identities.get(&instrument) {
+                write(&known.trades, (&self.shard, &instrument), span, ASKED, now, rows);
+            }
+        }
         let until = match last {
             true => Duration::MAX,
             false => now.monotonic.saturating_sub(GRACE),

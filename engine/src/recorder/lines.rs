@@ -119,6 +119,11 @@ fn decoder(recovery: &Recovery, shard: &Arc<str>) -> Decoder {
             decoder.resume_hole(instrument, (hole.first, hole.last), (hole.from, hole.to));
         }
     }
+    for (instrument, gaps) in &recovery.resume.named {
+        for gap in gaps.iter().filter(|gap| gap.shard == **shard) {
+            decoder.resume_named(instrument, (gap.from, gap.to));
+        }
+    }
     decoder
 }
 

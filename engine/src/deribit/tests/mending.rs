@@ -275,6 +275,27 @@ fn a_hole_of_an_earlier_process_is_asked_for_by_whoever_has_the_channel() {
     bench.trades(&[5, 7, 8, 20, 21, 22]).stored(&[(22, false)]);
 }
 
+/// A process that ends between storing a hole's trades and saying so leaves a row that says they
+/// are missing.
+#[test]
+fn what_was_filled_before_a_restart_and_not_said_is_said() {
+    let mut bench = bench();
+    let micros = |ms: i64| Micros((MS + ms) * 1_000);
+    let last = LastIdentity {
+        trade_seq: Some(20),
+        traded_at: Some(micros(20)),
+        lowest: Some((5, micros(5))),
+        ..LastIdentity::default()
+    };
+    bench.decoder.resume(OPTION, last);
+    bench.decoder.resume_hole(OPTION, (12, 12), (micros(11), micros(13)));
+    for span in [(micros(6), micros(9)), (micros(11), micros(13))] {
+        bench.decoder.resume_named(OPTION, span);
+    }
+    bench.pass(1).named(&[(6, 9, "none is missing: they were asked for again")]);
+    bench.pass(60_000).named(&[]);
+}
+
 /// An answer is text from outside like any other.
 #[test]
 fn an_answer_that_is_not_understood_is_kept_and_disturbs_nothing() {
