@@ -21,8 +21,8 @@ pub struct Resume {
     /// more than two days ago is left out: the exchange has it no more.
     #[serde(default)]
     pub missing: BTreeMap<String, Vec<Hole>>,
-    /// Gaps of missing trades that a row of `data_gaps` names and none has taken back, by instrument
-    /// name. As old as holes at most.
+    /// Gaps of missing trades that a row of `data_gaps` names and none has taken back, by
+    /// instrument name. As old as holes at most.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub named: BTreeMap<String, Vec<Named>>,
     /// By shard name.
