@@ -412,6 +412,7 @@ impl World {
     fn disconnect(&mut self, silently: bool) {
         self.record.deaths.push(self.now);
         self.life += 1;
+        self.asked.clear();
         for socket in std::mem::take(&mut self.sockets).into_iter().flatten() {
             match silently {
                 true => self.network.forget(socket),

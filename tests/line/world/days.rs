@@ -203,5 +203,6 @@ const DAY_US: u64 = 24 * HOUR_US;
 /// Within this a recorder has learnt of an option: it asks each five minutes (`lifecycle.refresh`),
 /// and waits that long at most after failures.
 const LEARNT_US: u64 = 11 * MINUTE_US;
-/// An option is recorded for five minutes after it was delivered (`lifecycle.linger`).
+/// By when after its expiry an option is let go: an hour at most after the last word about it
+/// (`EXPIRED_MAX` of the universe), and a refresh.
 const LINGERS_US: u64 = 90 * MINUTE_US;
