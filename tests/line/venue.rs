@@ -148,10 +148,7 @@ impl Venue {
         let params = params.as_object().expect("an object");
         match self.floor.ask("public/get_instruments", params, moment(now)) {
             Ok((200, answer)) => List::parse(currency, &answer),
-            refused => {
-                let failure = Failure::new(FailureKind::Exchange, format_args!("{refused:?}"));
-                Err(Unlisted { failure, throttled: false })
-            }
+            refused => Err(Failure::new(FailureKind::Exchange, format_args!("{refused:?}")).into()),
         }
     }
 

@@ -45,6 +45,13 @@ pub struct Unlisted {
     pub throttled: bool,
 }
 
+/// Nothing that the exchange says of how often we ask.
+impl From<Failure> for Unlisted {
+    fn from(failure: Failure) -> Self {
+        Self { failure, throttled: false }
+    }
+}
+
 impl Catalogue {
     /// [`ask`](Self::ask) on a thread, so that a signal need not wait for a slow answer.
     pub(super) fn ask_unless(
@@ -126,7 +133,7 @@ impl List {
     pub fn parse(currency: &str, answer: &str) -> Result<Self, Unlisted> {
         let strange = |why: &dyn std::fmt::Display| {
             let why = format_args!("the list of {currency} instruments is not understood: {why}");
-            Unlisted { throttled: false, failure: Failure::new(FailureKind::Exchange, why) }
+            Unlisted::from(Failure::new(FailureKind::Exchange, why))
         };
         let result = result_of(answer).map_err(|error| strange(&error))?;
         let listing = instruments::parse(result.get()).map_err(|error| strange(&error))?;

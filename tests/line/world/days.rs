@@ -7,6 +7,7 @@ use std::time::Duration;
 use exchange::{MarketConfig, State};
 use lifecycle::{ChannelSet, Plan};
 use tapedeck::config::Config;
+use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::recorder::steward::Question;
 use tapedeck::recorder::{Catalogue, List, Unlisted};
 use tapedeck_tests::random::Random;
@@ -97,7 +98,7 @@ impl World {
         while let Some(question) = steward.question(now) {
             let early = away || self.random.below(2) == 0;
             let answer = early.then(|| match away {
-                true => Err(unreachable()),
+                true => Err(Failure::new(FailureKind::Exchange, "no answer").into()),
                 false => self.venue.list(&question.currency, self.now),
             });
             let due = self.now + self.random.next() % 3_000_000;
@@ -188,13 +189,6 @@ impl World {
             }
         }
     }
-}
-
-/// A question that nobody answers.
-fn unreachable() -> Unlisted {
-    let failure =
-        tapedeck::failure::Failure::new(tapedeck::failure::FailureKind::Exchange, "no answer");
-    Unlisted { failure, throttled: false }
 }
 
 const MINUTE_US: u64 = 60_000_000;

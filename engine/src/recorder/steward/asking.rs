@@ -24,7 +24,7 @@ pub(in crate::recorder) fn start(
     Routine::start("steward", trouble, move || {
         let now = clock.now();
         for Asking { question, thread } in asking.extract_if(.., |it: &mut Asking| it.is_over()) {
-            let panicked = |_| Err(unlisted(Failure::panicked("asking the exchange")));
+            let panicked = |_| Err(Failure::panicked("asking the exchange").into());
             steward.answered(question, thread.join().unwrap_or_else(panicked), now);
         }
         steward.turn(now);
@@ -57,11 +57,6 @@ fn ask(
     let thread = thread::Builder::new().name("listing".into());
     thread.spawn(move || catalogue::list(&rest, &about)).map_err(|error| {
         let sentence = format_args!("cannot start a thread: {error}");
-        unlisted(Failure::new(FailureKind::Storage, sentence))
+        Failure::new(FailureKind::Storage, sentence).into()
     })
-}
-
-/// Nothing that the exchange has said.
-fn unlisted(failure: Failure) -> Unlisted {
-    Unlisted { failure, throttled: false }
 }
