@@ -274,7 +274,7 @@ impl CauseKind {
             Self::Throttled => "throttled",
             Self::TooSlow => "too_slow",
             Self::BookChain => "book_chain",
-            Self::TradeSeq => "trade_seq",
+            Self::TradeSeq => journal::MISSING_TRADES,
             Self::NoRoom => "no_room",
         }
     }

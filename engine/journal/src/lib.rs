@@ -68,5 +68,7 @@ pub use journal::{Journal, open};
 pub use missing::Hole;
 pub use options::Options;
 pub use recovery::{Recovery, Torn};
-pub use resume::{Last, Named, Resume, Shard, ShardFact, Told, Watermark};
+pub use resume::{
+    AND, FOR_GOOD, Last, MISSING, MISSING_TRADES, Named, Resume, Shard, ShardFact, Told, Watermark,
+};
 pub use syncer::Syncer;

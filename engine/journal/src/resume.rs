@@ -33,6 +33,15 @@ pub struct Resume {
     pub told: Told,
 }
 
+/// The cause of a gap of missing trades in `data_gaps`.
+pub const MISSING_TRADES: &str = "trade_seq";
+/// How the detail of such a gap begins while some are missing; their numbers follow.
+pub const MISSING: &str = "missing trade_seq ";
+/// Between the numbers of two holes.
+pub const AND: &str = ", ";
+/// Behind the numbers of a hole whose trades cannot be had any more.
+pub const FOR_GOOD: &str = " for good";
+
 /// A gap of missing trades as a row of `data_gaps` names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
@@ -234,7 +243,7 @@ impl Resume {
         let (from, to) = (time(batch, "start_time", row), time(batch, "end_time", row));
         let gaps = entry(&mut self.named, name);
         gaps.retain(|gap| gap.from != from || gap.shard != shard);
-        let parts = || detail.strip_prefix(MISSING).into_iter().flat_map(|all| all.split(", "));
+        let parts = || detail.strip_prefix(MISSING).into_iter().flat_map(|all| all.split(AND));
         if parts().any(|part| !part.ends_with(FOR_GOOD)) {
             gaps.push(Named { from, to, shard: shard.to_owned() });
         } else if gaps.is_empty() {
@@ -350,7 +359,7 @@ fn column<'a>(batch: &'a Batch, name: &str) -> Option<&'a ArrayRef> {
     batch.columns().columns().get(batch.table().index_of(name)?)
 }
 
-/// A name in a column of names.
+/// A text in a column of texts or of names.
 fn text<'a>(batch: &'a Batch, name: &str, row: usize) -> Option<&'a str> {
     let column = column(batch, name)?;
     if let Some(texts) = column.as_string_opt::<i32>() {
@@ -419,10 +428,6 @@ mod hex {
     }
 }
 
-/// The cause of such a gap, and how its detail begins and which parts of it are over.
-const MISSING_TRADES: &str = "trade_seq";
-const MISSING: &str = "missing trade_seq ";
-const FOR_GOOD: &str = " for good";
 /// PROTOCOL 8: trades are given back for about a day.
 const MISSING_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// How long an instrument without rows is remembered.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
+use journal::{AND, FOR_GOOD, MISSING};
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
@@ -86,7 +87,7 @@ pub(super) fn write(
     let end = trades.holes().filter(named).map(|hole| hole.to).fold(to, Micros::max);
     let mut detail = String::new();
     for hole in trades.holes().filter(named) {
-        let separator = if detail.is_empty() { "missing trade_seq " } else { ", " };
+        let separator = if detail.is_empty() { MISSING } else { AND };
         detail.push_str(separator);
         // Writing to a String cannot fail.
         let _ = match hole.first == hole.last {
@@ -94,7 +95,7 @@ pub(super) fn write(
             false => write!(detail, "{}..{}", hole.first, hole.last),
         };
         if hole.lost {
-            detail.push_str(" for good");
+            detail.push_str(FOR_GOOD);
         }
     }
     if detail.is_empty() {
