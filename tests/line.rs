@@ -23,6 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use account::Account;
 use archive::Archive;
 use coverage::Coverage;
+use record::Record;
 use venue::Venue;
 use world::{OUTAGES, World};
 
@@ -60,11 +61,7 @@ fn a_week_is_recorded() {
 
 fn record(days: u64) {
     let seed = number("SEED").unwrap_or(1);
-    let world = World::of_days(days, seed);
-    let journal = world.journal_options();
-    let (record, venue, disk) = world.run();
-    let archive = Archive::read(&disk, &journal);
-    let account = judge::judge(&record, &venue, &archive);
+    let (account, record, venue, archive) = run(World::of_days(days, seed));
     check_told(&venue, &archive);
     let coverage = Coverage::new(&record, &venue, &archive, &OUTAGES);
     println!("{account}\n{coverage}");
@@ -91,11 +88,15 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn play(seed: u64) -> Account {
-    let world = World::new(seed);
+    run(World::new(seed)).0
+}
+
+/// Lets a world come to its end, and judges it.
+fn run(world: World) -> (Account, Record, Venue, Archive) {
     let journal = world.journal_options();
     let (record, venue, disk) = world.run();
     let archive = Archive::read(&disk, &journal);
-    judge::judge(&record, &venue, &archive)
+    (judge::judge(&record, &venue, &archive), record, venue, archive)
 }
 
 /// How many an ordinary run plays.

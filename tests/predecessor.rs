@@ -1,16 +1,19 @@
 //! docs/predecessor.md names the tests that keep the predecessor's faults away: they are there.
 
 use std::fs;
-use std::path::Path;
+
+use crate::tidy::files;
 
 #[test]
 fn every_fault_has_tests_that_exist() {
     let root = tapedeck_tests::root();
     let page = fs::read_to_string(root.join("docs/predecessor.md")).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains(". "));
+    // Without indentation.
     let mut sources = String::new();
-    for folder in ["engine", "sinks", "lifecycle", "tests"] {
-        gather(&root.join(folder), &mut sources);
+    for path in files(root).iter().filter(|path| path.ends_with(".rs")) {
+        let text = fs::read_to_string(root.join(path)).unwrap();
+        sources.extend(text.lines().map(str::trim_start).flat_map(|line| [line, "\n"]));
     }
     let mut faults = 0;
     for row in rows {
@@ -25,21 +28,4 @@ fn every_fault_has_tests_that_exist() {
         }
     }
     assert_eq!(faults, 14);
-}
-
-/// The Rust of a folder, without indentation.
-fn gather(folder: &Path, sources: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            let name = path.file_name().unwrap();
-            if name != "target" && name != ".parts" {
-                gather(&path, sources);
-            }
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let lines = text.lines().map(str::trim_start);
-            sources.extend(lines.flat_map(|line| [line, "\n"]));
-        }
-    }
 }

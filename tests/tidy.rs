@@ -23,7 +23,7 @@ fn the_workspace_is_tidy() {
 }
 
 // What is tracked, and what would be with `git add .`.
-fn files(root: &Path) -> Vec<String> {
+pub(crate) fn files(root: &Path) -> Vec<String> {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)

@@ -135,14 +135,17 @@ impl Floor {
 
     /// A new websocket, by its number from 1.
     pub fn open(&mut self, now: Now) -> Result<u64, Refusal> {
-        self.hub.admit(HERE, Door::Websocket, now)?;
-        Ok(self.hub.open(HERE, now))
+        self.open_from(HERE, now)
     }
 
     /// A websocket from an address of its own: what it asks for takes nothing from the others.
     pub fn open_elsewhere(&mut self, now: Now) -> Result<u64, Refusal> {
-        self.hub.admit(ELSEWHERE, Door::Websocket, now)?;
-        Ok(self.hub.open(ELSEWHERE, now))
+        self.open_from(ELSEWHERE, now)
+    }
+
+    fn open_from(&mut self, address: IpAddr, now: Now) -> Result<u64, Refusal> {
+        self.hub.admit(address, Door::Websocket, now)?;
+        Ok(self.hub.open(address, now))
     }
 
     /// A text from a client; what it leads to is there to be taken at once.

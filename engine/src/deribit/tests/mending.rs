@@ -251,17 +251,26 @@ fn a_channel_of_a_currency_asks_for_all_that_were_open() {
     }
 }
 
-/// A process before this one may have died before it could ask, or even name it.
-#[test]
-fn a_hole_of_an_earlier_process_is_asked_for_by_whoever_has_the_channel() {
+/// An earlier process has recorded up to trade 20.
+fn resumed() -> Bench {
     let mut bench = bench();
-    let micros = |ms: i64| Micros((MS + ms) * 1_000);
     let last = LastIdentity {
         trade_seq: Some(20),
         traded_at: Some(micros(20)),
         ..LastIdentity::default()
     };
     bench.decoder.resume(OPTION, last);
+    bench
+}
+
+fn micros(ms: i64) -> Micros {
+    Micros((MS + ms) * 1_000)
+}
+
+/// A process before this one may have died before it could ask, or even name it.
+#[test]
+fn a_hole_of_an_earlier_process_is_asked_for_by_whoever_has_the_channel() {
+    let mut bench = resumed();
     bench.decoder.resume_hole(OPTION, (7, 8), (micros(6), micros(9)));
     bench.decoder.resume_hole(OPTION, (12, 12), (micros(11), micros(13)));
     bench.pass(60_000).named(&[]).asks_nothing();
@@ -279,15 +288,7 @@ fn a_hole_of_an_earlier_process_is_asked_for_by_whoever_has_the_channel() {
 /// are missing.
 #[test]
 fn what_was_filled_before_a_restart_and_not_said_is_said() {
-    let mut bench = bench();
-    let micros = |ms: i64| Micros((MS + ms) * 1_000);
-    let last = LastIdentity {
-        trade_seq: Some(20),
-        traded_at: Some(micros(20)),
-        lowest: Some((5, micros(5))),
-        ..LastIdentity::default()
-    };
-    bench.decoder.resume(OPTION, last);
+    let mut bench = resumed();
     bench.decoder.resume_hole(OPTION, (12, 12), (micros(11), micros(13)));
     for span in [(micros(6), micros(9)), (micros(11), micros(13))] {
         bench.decoder.resume_named(OPTION, span);
