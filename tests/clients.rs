@@ -2,13 +2,12 @@
 //! what its truth log says that it sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use exchange::truth::{self, Line};
 use exchange::{Clock, Config, Exchange, MarketConfig, Source, TlsIdentity};
 use serde_json::Value;
-use tapedeck_tests::{python, root, skip};
+use tapedeck_tests::{Python, python, skip};
 use tempfile::TempDir;
 
 #[test]
@@ -113,13 +112,13 @@ impl House {
     /// Runs a client to its end: what it made of the exchange, and what was so.
     fn meet(
         self,
-        python: &PathBuf,
+        python: &Python,
         script: &str,
         words: &[&str],
         authority: Option<&Path>,
     ) -> (Value, Truth) {
-        let mut client = Command::new(python);
-        client.arg("-B").arg(root().join("tests/clients").join(script)).args(words);
+        let mut client = python.script(&format!("tests/clients/{script}"));
+        client.args(words);
         client.envs(authority.map(|path| ("SSL_CERT_FILE", path)));
         let output = client.output().expect("Python runs");
         let err = String::from_utf8_lossy(&output.stderr);

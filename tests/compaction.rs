@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tapedeck_tests::archived::{self, DAYS, KEEP_DAYS, ROWS};
 use tapedeck_tests::random::Random;
-use tapedeck_tests::{Running, binary, heavy, python, root, skip};
+use tapedeck_tests::{Running, binary, heavy, python, skip};
 
 #[test]
 fn a_reader_in_a_loop_never_counts_wrong() {
@@ -25,9 +25,8 @@ fn readers_in_a_loop_never_count_wrong() {
     let data = folder.path();
     let mut archivist = archivist(data, RECORDS, 3, &[]);
     let _ = archivist.wait_for("stored", PATIENCE);
-    let script = root().join("tests/compaction/count.py");
-    let mut reader = Command::new(python);
-    reader.arg("-B").arg(script).arg(data).arg(RECORDS.to_string()).arg(ROWS.to_string());
+    let mut reader = python.script("tests/compaction/count.py");
+    reader.arg(data).arg(RECORDS.to_string()).arg(ROWS.to_string());
     let mut reader = Running::start(&mut reader);
     assert!(archivist.wait(PATIENCE).success(), "{}", archivist.output());
     assert!(reader.wait(PATIENCE).success(), "{}", reader.output());

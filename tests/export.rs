@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tapedeck_tests::{Running, binary, python, root, skip};
+use tapedeck_tests::{Running, binary, python, skip};
 
 use crate::market::{Market, PATIENCE, run, tapedeck, text};
 use crate::readers;
@@ -44,10 +44,8 @@ fn an_export_is_the_archive_in_every_format() {
             let folder = tempfile::tempdir().unwrap();
             let out = folder.path().join("out");
             let printed = export(readers::tape(), &out, flags);
-            let script = root().join("tests/export/check.py");
-            let mut check = Command::new(&python);
-            check.arg("-B").arg(script).arg(readers::tape()).arg(&out);
-            let (code, said) = run(&mut check);
+            let mut check = python.script("tests/export/check.py");
+            let (code, said) = run(check.arg(readers::tape()).arg(&out));
             assert_eq!(code, Some(0), "{flags:?}\n{printed}{said}");
             println!("{}", said.trim_end());
             let manifest = manifest(&out);
@@ -284,9 +282,8 @@ fn an_export_beside_a_recorder_is_brought_up_to_date() {
     let manifest = manifest(&out);
     let gaps = manifest["gaps"].as_array().unwrap();
     assert!(gaps.iter().any(|gap| gap["cause"] == "restart" && gap["to"] != Value::Null));
-    let script = root().join("tests/export/check.py");
-    let mut check = Command::new(python);
-    let (code, said) = run(check.arg("-B").arg(script).arg(market.data()).arg(&out));
+    let mut check = python.script("tests/export/check.py");
+    let (code, said) = run(check.arg(market.data()).arg(&out));
     assert_eq!(code, Some(0), "{printed}{said}");
 }
 

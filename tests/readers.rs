@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::builder::{
@@ -15,7 +14,7 @@ use journal::disk::System;
 use schema::{Batch, Kind, Origin, Partition, Table, tables};
 use serde_json::{Value, json};
 use sinks::{Parquet, Sink};
-use tapedeck_tests::{python, root, skip};
+use tapedeck_tests::{python, skip};
 use tempfile::TempDir;
 
 #[test]
@@ -38,9 +37,8 @@ fn check(reader: &str) {
     let Some(python) = python() else {
         return skip(&format!("readers::{reader}"), "no Python with readers: tests/run --install");
     };
-    let script = root().join(format!("tests/readers/read_{reader}.py"));
-    let output =
-        Command::new(python).arg("-B").arg(script).arg(tape()).output().expect("Python runs");
+    let mut script = python.script(&format!("tests/readers/read_{reader}.py"));
+    let output = script.arg(tape()).output().expect("Python runs");
     let (out, err) = (&output.stdout, &output.stderr);
     let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
     assert!(output.status.success(), "{out}{err}");
@@ -67,9 +65,8 @@ fn a_wrong_cell_is_found() {
     assert_ne!(changed, expected);
     fs::write(&path, changed).expect("our own file");
     for reader in ["duckdb", "polars", "pandas"] {
-        let script = root().join(format!("tests/readers/read_{reader}.py"));
-        let output = Command::new(&python).arg("-B").arg(script).arg(folder.path()).output();
-        let output = output.expect("Python runs");
+        let mut script = python.script(&format!("tests/readers/read_{reader}.py"));
+        let output = script.arg(folder.path()).output().expect("Python runs");
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && err.contains("-0.0 instead of 0.0"), "{err}");
     }

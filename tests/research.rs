@@ -1,7 +1,5 @@
 //! The recipes of docs/research.md, run as they stand there on a recording with a gap in it.
 
-use std::process::Command;
-
 use tapedeck_tests::{binary, python, root, skip};
 
 use crate::market::{Market, run};
@@ -18,8 +16,7 @@ fn every_recipe_finds_what_was_sent() {
     for length in ["3s", "32s"] {
         market.record(&["--channels", channels, "--for", length]);
     }
-    let mut recipes = Command::new(python);
-    recipes.arg("-B").arg(root().join("tests/research/run.py"));
+    let mut recipes = python.script("tests/research/run.py");
     recipes.arg(root().join("docs/research.md")).arg(market.folder.path());
     let (code, said) = run(recipes.arg(binary("tapedeck")));
     let last = said.lines().last().unwrap_or_default();

@@ -19,7 +19,7 @@ pub mod twins;
 mod voice;
 
 pub use cluster::Cluster;
-pub use machine::{binary, free_port, python, root, shared};
+pub use machine::{Python, binary, free_port, python, root, shared};
 pub use running::Running;
 pub use skips::{heavy, skip};
 pub use stored::{Rows, stored};

@@ -3,6 +3,7 @@
 use std::env;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The workspace's folder.
 ///
@@ -38,13 +39,27 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// The Python that has the readers of Parquet, once `tests/run --install` has made it.
+/// The Python that has the readers of Parquet.
+#[derive(Clone, Debug)]
+pub struct Python(PathBuf);
+
+/// The [`Python`], once `tests/run --install` has made it.
 #[must_use]
-pub fn python() -> Option<PathBuf> {
+pub fn python() -> Option<Python> {
     let path = root().join("tests/.parts/python/bin/python");
     // Without the list of what is installed the installation did not come to its end.
     let whole = root().join("tests/.parts/python/python.txt").is_file();
-    (whole && path.is_file()).then_some(path)
+    (whole && path.is_file()).then_some(Python(path))
+}
+
+impl Python {
+    /// A call of a script, named by its path in the workspace; its success is the script's own.
+    #[must_use]
+    pub fn script(&self, path: &str) -> Command {
+        let mut call = Command::new(&self.0);
+        call.arg("-B").arg(root().join("tests/src/script.py")).arg(root().join(path));
+        call
+    }
 }
 
 /// A port of the loopback interface that nobody listened on a moment ago.

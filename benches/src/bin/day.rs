@@ -42,7 +42,6 @@ fn main() {
 fn compare(data: &Path, rounds: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ours = std::env::current_exe().expect("this program has a path");
-    let peers = tapedeck_tests::root().join("benches/peers/day.py");
     let python = tapedeck_tests::python().expect("tests/run --install, for the Python readers");
     let mut figures: Vec<Vec<Value>> = vec![Vec::new(); 3 + PEERS.len()];
     for round in 0..rounds {
@@ -56,8 +55,8 @@ fn compare(data: &Path, rounds: usize) {
         }
         let (out, files) = (folder.path().join("out.parquet"), files(Path::new(day)));
         for (at, (system, what, setting)) in PEERS.iter().enumerate() {
-            let mut command = Command::new(&python);
-            command.arg(&peers).args([system, what, setting]).arg(columns().join(",")).arg(&out);
+            let mut command = python.script("benches/peers/day.py");
+            command.args([system, what, setting]).arg(columns().join(",")).arg(&out);
             figures[3 + at].push(run(command.args(&files)));
         }
         std::fs::remove_dir_all(day).expect("the folder was made here");
