@@ -30,6 +30,7 @@ mod predecessor;
 mod probe;
 mod readers;
 mod recording;
+mod refill;
 mod refusal;
 mod refusals;
 mod replaying;

@@ -6,6 +6,7 @@ pub(crate) mod inspect;
 pub(crate) mod migrate;
 pub(crate) mod probe;
 pub(crate) mod record;
+pub(crate) mod refill;
 pub(crate) mod simulate;
 pub(crate) mod sinks;
 pub(crate) mod status;

@@ -4,7 +4,7 @@
 //! made durable, named, and then entered into the manifest; whatever ends the program in between
 //! costs that one file. What stands in the manifest is checked when the same export runs again.
 
-mod archive;
+pub(crate) mod archive;
 mod chain;
 mod csv;
 mod digest;
@@ -23,7 +23,6 @@ mod unit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use journal::disk::{Disk, System};
 use schema::tables;
@@ -76,8 +75,8 @@ impl Export {
         let mut archive = self.look()?;
         let folder = Folder::open(&self.out, &self.request)?;
         let mut manifest = folder.manifest()?;
-        let units = self.patiently(&mut archive, |archive| unit::units(&self.request, archive))?;
-        let gaps = self.patiently(&mut archive, |archive| self.gaps(archive))?;
+        let units = archive.patiently(&self.data, |archive| unit::units(&self.request, archive))?;
+        let gaps = archive.patiently(&self.data, |archive| self.gaps(archive))?;
         manifest.archive = archive.held();
         manifest.not_held = archive.absences(self.request.interval());
         manifest.gaps = gaps;
@@ -133,7 +132,7 @@ impl Export {
                         let unit = unit.as_of(archive)?;
                         Pipe { export: self, unit: &unit, stop }.run(progress)
                     };
-                    self.patiently(archive, make)?
+                    archive.patiently(&self.data, make)?
                 }
             };
             let concerns = |gap: &&Gap| {
@@ -164,36 +163,6 @@ impl Export {
         }
         Ok(gaps.of(interval))
     }
-
-    /// Does something with the archive; once more with a new look at it when a file was merged
-    /// away in between. For a moment of every merge the manifest still names what is gone.
-    fn patiently<T>(
-        &self,
-        archive: &mut Archive,
-        mut work: impl FnMut(&Archive) -> Result<T, Missing>,
-    ) -> Result<T, Failure> {
-        let mut same_looks = 0;
-        for _ in 0..LOOKS_MAX {
-            match work(archive) {
-                Ok(done) => return Ok(done),
-                Err(Missing::Failed(failure)) => return Err(failure),
-                Err(Missing::Gone(failure)) => {
-                    let again = Archive::look(&self.data)?;
-                    same_looks = if again.has_the_files_of(archive) { same_looks + 1 } else { 0 };
-                    if same_looks == SAME_LOOKS_MAX {
-                        return Err(failure);
-                    }
-                    *archive = again;
-                    std::thread::sleep(BETWEEN_LOOKS);
-                }
-            }
-        }
-        Err(trouble::storage(format_args!(
-            "the files in {} change faster than they can be read; {}",
-            self.data.display(),
-            trouble::AGAIN
-        )))
-    }
 }
 
 /// A signal came before the end.
@@ -201,9 +170,3 @@ fn stopped(path: &str) -> Failure {
     let sentence = format!("stopped before {path} was finished; {}", trouble::AGAIN);
     Failure::new(FailureKind::Interrupted, sentence)
 }
-
-/// More than a day has merges.
-const LOOKS_MAX: usize = 100;
-/// After so many looks at the same a file is missing for good.
-const SAME_LOOKS_MAX: usize = 30;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

@@ -26,6 +26,7 @@ pub mod reader;
 pub mod recent;
 pub mod recorder;
 pub mod recording;
+pub mod refill;
 pub mod rest;
 pub mod rpc;
 pub mod selection;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, export, inspect, migrate, probe, record, simulate, sinks, status};
+use crate::commands::{
+    demo, export, inspect, migrate, probe, record, refill, simulate, sinks, status,
+};
 
 /// Fast, and gives memory back: a recorder runs for years.
 #[global_allocator]
@@ -40,6 +42,8 @@ enum Command {
     Export(export::Flags),
     /// Make the database what this program needs: tables, chunks, views.
     Migrate(migrate::Flags),
+    /// Store from the archive what a database lacks because it is new or was restored.
+    Refill(refill::Flags),
     /// Say how far each sink is in the journal, or forget one.
     #[command(subcommand)]
     Sinks(sinks::Command),
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Command::Inspect(flags) => inspect::run(&flags),
         Command::Export(flags) => export::run(flags),
         Command::Migrate(flags) => migrate::run(&flags),
+        Command::Refill(flags) => refill::run(&flags),
         Command::Sinks(command) => sinks::run(&command),
         Command::Status(flags) => status::status(&flags),
         Command::Top(flags) => status::top(&flags),

@@ -39,7 +39,7 @@ pub use account::Account;
 pub use catalogue::{Catalogue, List, Unlisted};
 pub use choices::Keeping;
 use controlled::Controlled;
-pub use destinations::known_sinks;
+pub use destinations::{Database, known_sinks};
 pub use lines::{allowance, lines};
 use routine::Routine;
 

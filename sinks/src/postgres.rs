@@ -7,9 +7,7 @@
 //! store a row twice or lose one. While one transaction is under way the next is gathered, and
 //! nothing of it is sent before the server has said that the first is committed.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +30,12 @@ mod load;
 pub mod migrations;
 mod numeric;
 mod parcel;
+mod pipe;
 mod quarantine;
+mod refill;
 mod refusal;
 mod session;
+mod step;
 mod target;
 mod tls;
 mod transaction;
@@ -43,12 +44,13 @@ mod writer;
 pub use connection::{Address, connect, with_session};
 pub use cursor::position;
 pub use error::{DatabaseError, DatabaseErrorKind};
+pub use hole::{Hole, holes};
+pub use refill::{Archived, Refill};
 
-use cursor::Cursor;
-use gathered::Gathered;
-use parcel::Chunks;
-use session::{Destination, Session};
-use writer::{ANSWER_MAX, UnderWay, Writer, in_time};
+use cursor::{Cursor, Place};
+use pipe::Pipe;
+use session::Session;
+use writer::{ANSWER_MAX, Writer, in_time};
 
 /// The database sink.
 ///
@@ -87,15 +89,12 @@ impl Default for Options {
 
 /// Everything between `open` and the first error.
 struct Opened {
-    writer: Writer,
-    /// Where the rows of a table go, by its name; as far as that was needed.
-    destinations: HashMap<String, Destination>,
-    durable: u64,
-    accepted: u64,
-    under_way: Option<UnderWay>,
-    /// What comes behind it.
-    gathered: Gathered,
-    chunks: Chunks,
+    pipe: Pipe,
+    cursor: Cursor,
+    /// What was accepted.
+    accepted: Place,
+    /// What lies between the accepted records of the next transaction and never came.
+    holes: Vec<Hole>,
     /// Nothing more is to be had.
     caught_up: bool,
     /// When rows were stored last because of that.
@@ -103,56 +102,30 @@ struct Opened {
 }
 
 impl Opened {
-    fn take(&mut self, batch: Arc<Batch>) -> Result<(), DatabaseError> {
-        self.accepted = batch.position();
-        let (writer, destinations) = (&mut self.writer, &mut self.destinations);
-        self.gathered.push(batch, &self.chunks, |load| {
-            if let Some(known) = destinations.get(&load.name) {
-                return Ok(known.clone());
-            }
-            let found = writer.find(load)?;
-            let _ = destinations.insert(load.name.clone(), found.clone());
-            Ok(found)
-        })
+    fn take(&mut self, batch: &Arc<Batch>) -> Result<(), DatabaseError> {
+        if let Some(hole) = Hole::between(self.accepted, batch) {
+            self.pipe.take(hole.named(hole::begins(batch)))?;
+            self.holes.push(hole);
+        }
+        let last = batch.sequence() + batch.rows() as i64 - 1;
+        self.accepted = Place { position: batch.position(), row: Some(last) };
+        self.pipe.take(Arc::clone(batch))
     }
 
     /// Begins to store what was gathered, once what is under way is stored.
     fn send(&mut self) -> Result<(), DatabaseError> {
-        self.settle()?;
-        if !self.gathered.is_empty() {
-            let range = (self.durable, self.accepted);
-            self.under_way = Some(self.writer.store(mem::take(&mut self.gathered), range));
-        }
-        Ok(())
-    }
-
-    /// Waits for what is under way.
-    fn settle(&mut self) -> Result<(), DatabaseError> {
-        if let Some(under_way) = self.under_way.take() {
-            let to = under_way.to;
-            self.writer.wait(under_way)?;
-            self.durable = to;
-        }
-        Ok(())
-    }
-
-    /// Looks whether what is under way is stored.
-    fn look(&mut self) -> Result<(), DatabaseError> {
-        if let Some(mut under_way) = self.under_way.take() {
-            match self.writer.look(&mut under_way) {
-                Some(done) => {
-                    done?;
-                    self.durable = under_way.to;
-                }
-                None => self.under_way = Some(under_way),
-            }
+        let stored = self.pipe.settle()?;
+        if !self.pipe.is_empty() {
+            let step = self.cursor.step(stored, self.accepted, &self.holes);
+            self.holes.clear();
+            self.pipe.send(step, self.accepted.position);
         }
         Ok(())
     }
 
     /// Whether what was gathered waits for nothing.
     fn is_due(&mut self, now: Now, age_max: Duration) -> bool {
-        if self.gathered.is_empty() {
+        if self.pipe.is_empty() {
             return false;
         }
         let rested = self.stored_at.is_none_or(|at| now.monotonic.saturating_sub(at) >= REST);
@@ -160,7 +133,7 @@ impl Opened {
         if due {
             self.stored_at = Some(now.monotonic);
         }
-        due || self.gathered.is_old(now, age_max)
+        due || self.pipe.is_old(now, age_max)
     }
 }
 
@@ -199,39 +172,36 @@ impl Postgres {
     ) -> Result<Position, SinkError> {
         self.opened = None;
         let cursor = Cursor::new(NAME, journal, self.guarded);
+        let looker = cursor.clone();
         let (address, trust) = (self.address.clone(), Arc::clone(&self.trust));
         let migrations = self.options.migrations.clone();
         let opened = Writer::start(async move || {
-            let opening = Session::open(&address, &trust, cursor);
+            let name = format!("tapedeck {}", looker.journal);
+            let opening = Session::open(&address, &trust, &name, NAME);
             let mut session = in_time(patience, "opening a session", opening).await?;
             if let Some(options) = &migrations {
                 let migrating = session.migrate(options);
                 in_time(migrating_max, "migrating the database", migrating).await?;
             }
-            let looking = session.check();
-            let position = in_time(patience, "looking at the database's tables", looking).await?;
-            Ok((session, position))
+            let looking = async {
+                session.look_again().await?;
+                looker.read(&session.client).await
+            };
+            let place = in_time(patience, "looking at the database's tables", looking).await?;
+            Ok((session, place))
         });
-        let (writer, durable) = opened.map_err(failure::sink_error)?;
-        self.opened = Some(Opened {
-            writer,
-            destinations: HashMap::new(),
-            durable,
-            accepted: durable,
-            under_way: None,
-            gathered: Gathered::default(),
-            chunks: Chunks::default(),
-            caught_up: false,
-            stored_at: None,
-        });
-        Ok(Position(durable))
+        let (writer, accepted) = opened.map_err(failure::sink_error)?;
+        let pipe = Pipe::new(writer, accepted.position);
+        let (holes, caught_up, stored_at) = (Vec::new(), false, None);
+        self.opened = Some(Opened { pipe, cursor, accepted, holes, caught_up, stored_at });
+        Ok(Position(accepted.position))
     }
 
     /// Stores all that waits.
     fn store(&mut self) -> Result<Position, SinkError> {
         self.work(|opened| {
             opened.send()?;
-            opened.settle()
+            opened.pipe.settle().map(drop)
         })
     }
 
@@ -251,9 +221,9 @@ impl Postgres {
     ) -> Result<Position, SinkError> {
         let mut opened = self.opened.take().expect(OPEN_FIRST);
         work(&mut opened).map_err(patient)?;
-        let durable = opened.durable;
+        let stored = opened.pipe.stored();
         self.opened = Some(opened);
-        Ok(Position(durable))
+        Ok(Position(stored))
     }
 }
 
@@ -271,18 +241,15 @@ impl Sink for Postgres {
         let _ = self.work(|opened| {
             opened.caught_up &= batches.is_empty();
             for batch in batches {
-                assert!(batch.position() > opened.accepted, "no record comes twice");
-                if batch.position() > opened.accepted + 1 {
-                    opened.take(hole::named(opened.accepted, batch))?;
-                }
-                opened.take(Arc::clone(batch))?;
-                if opened.gathered.bytes() >= bytes_max {
+                assert!(batch.position() > opened.accepted.position, "no record comes twice");
+                opened.take(batch)?;
+                if opened.pipe.bytes() >= bytes_max {
                     opened.send()?;
                 }
             }
             Ok(())
         })?;
-        Ok(Accepted(self.opened.as_ref().expect(OPEN_FIRST).accepted))
+        Ok(Accepted(self.opened.as_ref().expect(OPEN_FIRST).accepted.position))
     }
 
     fn caught_up(&mut self) {
@@ -294,7 +261,7 @@ impl Sink for Postgres {
         if self.opened.as_mut().expect(OPEN_FIRST).is_due(now, age_max) {
             return self.store();
         }
-        self.work(Opened::look)
+        self.work(|opened| opened.pipe.look().map(drop))
     }
 
     fn close(&mut self) -> Result<Position, SinkError> {

@@ -93,6 +93,15 @@ impl Running {
         }
     }
 
+    /// Whether it has not ended yet.
+    ///
+    /// # Panics
+    /// When the kernel does not say.
+    #[must_use]
+    pub fn is_at_work(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+
     /// Asks for a graceful end.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);

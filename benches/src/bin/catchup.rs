@@ -124,7 +124,7 @@ impl Watch {
         let end = Instant::now() + time;
         let looked = with_session(&address, &trust, async |client| {
             while Instant::now() < end {
-                self.sample(Some(position(client, journal).await?));
+                self.sample(Some(position(client, journal).await?.unwrap_or_default()));
                 sleep(POLL);
             }
             Ok(())

@@ -125,5 +125,5 @@ pub(crate) fn failure(error: &DatabaseError) -> Failure {
     Failure::new(kind, error)
 }
 
-const NO_ADDRESS: &str = "no database is named: set DATABASE_URL, or url under [sinks.postgres], \
-    to postgres://USER:PASSWORD@HOST:PORT/NAME";
+pub(super) const NO_ADDRESS: &str = "no database is named: set DATABASE_URL, or url under \
+    [sinks.postgres], to postgres://USER:PASSWORD@HOST:PORT/NAME";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use journal::disk::System;
-use sinks::postgres::{self, with_session};
+use sinks::postgres::{self, Hole, with_session};
 use tapedeck::config::{self, Config};
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::lock::Lock;
@@ -62,9 +62,9 @@ impl Place {
 }
 
 /// A journal's records that are on the disk.
-struct Kept {
-    journal: String,
-    oldest: u64,
+pub(super) struct Kept {
+    pub(super) journal: String,
+    pub(super) oldest: u64,
     newest: u64,
 }
 
@@ -86,7 +86,7 @@ fn list(config: &Config) -> Result<(), Failure> {
             (false, _) => {
                 Ok(format!("not configured: the journal keeps all for it ({FORGET} {name})"))
             }
-            (true, postgres::NAME) => database_position(config, journal).map(|at| kept.far(at)),
+            (true, postgres::NAME) => database(config, &kept),
             (true, _) => archive_position(data, journal).map(|at| kept.far(at)),
         };
         match far {
@@ -159,7 +159,7 @@ fn configured(config: &Config) -> BTreeSet<&'static str> {
 }
 
 /// Looks into the oldest and the newest segment only.
-fn kept(root: &Path) -> Result<Option<Kept>, Failure> {
+pub(super) fn kept(root: &Path) -> Result<Option<Kept>, Failure> {
     let segments = files(root).into_iter().flat_map(|folder| files(&folder));
     let mut segments: Vec<PathBuf> =
         segments.filter(|path| path.extension().is_some_and(|end| end == "seg")).collect();
@@ -188,14 +188,35 @@ fn archive_position(data: &Path, journal: &str) -> Result<u64, Failure> {
     Ok(survey.positions.get(journal).copied().unwrap_or_default())
 }
 
-fn database_position(config: &Config, journal: &str) -> Result<u64, Failure> {
+/// How far the database is, and what it lacks of what lies before that.
+fn database(config: &Config, kept: &Kept) -> Result<String, Failure> {
     let address = config.sinks.postgres.target().expect("it is configured");
     let trust = migrate::trust(config)?;
-    let position = with_session(address, &trust.config, async |client| {
-        postgres::position(client, journal).await
+    let found = with_session(address, &trust.config, async |client| {
+        let position = postgres::position(client, &kept.journal).await?;
+        Ok((position.unwrap_or_default(), postgres::holes(client, &kept.journal).await?))
     });
-    position.map_err(|error| migrate::failure(&error))
+    let (position, holes) = found.map_err(|error| migrate::failure(&error))?;
+    let mut far = kept.far(position);
+    for hole in &holes {
+        far += "; lacks ";
+        far += &lack(hole);
+    }
+    if !holes.is_empty() {
+        far += &format!(", which the archive may have ({REFILL})");
+    }
+    Ok(far)
+}
+
+/// What of a hole is still one, in words.
+pub(super) fn lack(hole: &Hole) -> String {
+    let records = format!("of the records {} to {}", hole.first_record, hole.last_record);
+    match hole.rows() {
+        Some(rows) => format!("{} rows {records}", rows.saturating_sub(hole.stored)),
+        None => format!("rows {records}"),
+    }
 }
 
 const PARQUET: &str = "parquet";
+const REFILL: &str = "tapedeck refill postgres --from parquet";
 const FORGET: &str = "tapedeck sinks forget";

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use journal::disk::System;
 use parquet::errors::ParquetError;
@@ -21,7 +23,7 @@ use crate::failure::Failure;
 /// One look at what the archive has. A recorder goes on meanwhile: what is read later may find
 /// that files have been merged into others since, and then needs another look.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     /// By table and then by path, which is by currency and day.
     folders: BTreeMap<&'static str, Vec<Folder>>,
     held: Held,
@@ -31,20 +33,20 @@ pub(super) struct Archive {
 
 /// The files of a table that lie in one folder: of one currency and day, where it has them.
 #[derive(Clone, Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     /// Its path below `DATA/parquet`.
-    pub(super) below: String,
-    pub(super) currency: Option<String>,
-    pub(super) date: Option<Date>,
-    pub(super) files: Vec<PathBuf>,
-    pub(super) rows: u64,
-    pub(super) times: [Micros; 2],
-    pub(super) sequence: [i64; 2],
+    pub(crate) below: String,
+    pub(crate) currency: Option<String>,
+    pub(crate) date: Option<Date>,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) rows: u64,
+    pub(crate) times: [Micros; 2],
+    pub(crate) sequence: [i64; 2],
 }
 
 /// Why the archive could not be read.
 #[derive(Debug)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// A file is not there any more: it was merged into another, or forgotten, since it was
     /// listed. The failure is for the case that another look shows the same.
     Gone(Failure),
@@ -54,7 +56,7 @@ pub(super) enum Missing {
 
 impl Archive {
     /// Looks at the archive of a data folder, which may be a copy without journal or lock.
-    pub(super) fn look(data: &Path) -> Result<Self, Failure> {
+    pub(crate) fn look(data: &Path) -> Result<Self, Failure> {
         let root = data.join("parquet");
         let mut folders: BTreeMap<&'static str, BTreeMap<String, Folder>> = BTreeMap::new();
         let mut times: Option<[Micros; 2]> = None;
@@ -83,17 +85,62 @@ impl Archive {
     }
 
     /// The folders of a table, by currency and day.
-    pub(super) fn folders(&self, table: &Table) -> &[Folder] {
+    pub(crate) fn folders(&self, table: &Table) -> &[Folder] {
         self.folders.get(table.name).map_or(&[], Vec::as_slice)
     }
 
     /// The folder of that path below `DATA/parquet`.
-    pub(super) fn folder(&self, table: &Table, below: &str) -> Option<&Folder> {
+    pub(crate) fn folder(&self, table: &Table, below: &str) -> Option<&Folder> {
         self.folders(table).iter().find(|folder| folder.below == below)
     }
 
+    /// The newest record that it has of each journal.
+    pub(crate) fn positions(&self) -> &BTreeMap<String, u64> {
+        &self.held.records
+    }
+
+    /// The least and the greatest time of all rows.
+    pub(crate) fn times(&self) -> Option<[Micros; 2]> {
+        self.times
+    }
+
+    /// The greatest number of a row.
+    pub(crate) fn last_row(&self) -> Option<i64> {
+        self.folders.values().flatten().map(|folder| folder.sequence[1]).max()
+    }
+
+    /// Does something with the archive; once more with a new look at it when a file was merged
+    /// away in between. For a moment of every merge the manifest still names what is gone.
+    pub(crate) fn patiently<T>(
+        &mut self,
+        data: &Path,
+        mut work: impl FnMut(&Self) -> Result<T, Missing>,
+    ) -> Result<T, Failure> {
+        let mut same_looks = 0;
+        for _ in 0..LOOKS_MAX {
+            match work(self) {
+                Ok(done) => return Ok(done),
+                Err(Missing::Failed(failure)) => return Err(failure),
+                Err(Missing::Gone(failure)) => {
+                    let again = Self::look(data)?;
+                    same_looks = if again.has_the_files_of(self) { same_looks + 1 } else { 0 };
+                    if same_looks == SAME_LOOKS_MAX {
+                        return Err(failure);
+                    }
+                    *self = again;
+                    thread::sleep(BETWEEN_LOOKS);
+                }
+            }
+        }
+        Err(trouble::storage(format_args!(
+            "the files in {} change faster than they can be read; {}",
+            data.display(),
+            trouble::AGAIN
+        )))
+    }
+
     /// Whether both looks saw the same files.
-    pub(super) fn has_the_files_of(&self, other: &Self) -> bool {
+    fn has_the_files_of(&self, other: &Self) -> bool {
         let files = |archive: &Self| -> BTreeSet<PathBuf> {
             archive.folders.values().flatten().flat_map(|folder| folder.files.clone()).collect()
         };
@@ -214,3 +261,8 @@ fn received(path: &Path) -> Result<[i64; 2], ParquetError> {
 
 /// As in docs/gaps.md: a row may be under way for that long.
 const UNDER_WAY_US: i64 = 2_000_000;
+/// More than a day has merges.
+const LOOKS_MAX: usize = 100;
+/// After so many looks at the same a file is missing for good.
+const SAME_LOOKS_MAX: usize = 30;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

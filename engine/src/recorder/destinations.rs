@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use journal::Feed;
 use journal::disk::Disk;
-use sinks::postgres::{self, migrations};
+use rustls::ClientConfig;
+use sinks::postgres::{self, Address, migrations};
 use sinks::{Memory, Parquet, Postgres, Sink, SinkErrorKind};
 
 use super::Wishes;
@@ -51,26 +52,49 @@ pub(super) fn sinks(
 }
 
 fn database(config: &Config, trust: &Trust) -> Result<Option<Postgres>, Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
-    let postgres = &config.sinks.postgres;
-    let Some(address) = postgres.target() else { return Ok(None) };
-    let trust = match &postgres.ca_file {
-        Some(file) => Trust::of(Some(file)).map_err(|error| usage(&error))?.config,
-        None => Arc::clone(&trust.config),
-    };
-    let currencies = config.exchange.currencies.iter().map(|name| name.parse());
-    let currencies: Result<_, String> = currencies.collect();
-    let migrations = migrations::Options {
-        currencies: currencies.map_err(|error| usage(&error))?,
-        compress_after: postgres.compress_after,
-        ..migrations::Options::default()
-    };
-    let options = postgres::Options {
-        age_max: postgres.commit_age_max,
-        bytes_max: postgres.transaction_bytes_max,
-        migrations: postgres.migrate.then_some(migrations),
-    };
-    Ok(Some(Postgres::new(address.clone(), trust, options)))
+    let database = Database::of(config, trust)?;
+    Ok(database.map(|Database { address, trust, options }| Postgres::new(address, trust, options)))
+}
+
+/// The database that a configuration names.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Where it is.
+    pub address: Address,
+    /// Whom it is trusted by.
+    pub trust: Arc<ClientConfig>,
+    /// How it is written.
+    pub options: postgres::Options,
+}
+
+impl Database {
+    /// What the configuration says; `None` if no database is written. `trust` is what everybody is
+    /// trusted by that has no authorities of its own.
+    ///
+    /// # Errors
+    /// When a file of authorities cannot be used, or a currency can have no table.
+    pub fn of(config: &Config, trust: &Trust) -> Result<Option<Self>, Failure> {
+        let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
+        let postgres = &config.sinks.postgres;
+        let Some(address) = postgres.target() else { return Ok(None) };
+        let trust = match &postgres.ca_file {
+            Some(file) => Trust::of(Some(file)).map_err(|error| usage(&error))?.config,
+            None => Arc::clone(&trust.config),
+        };
+        let currencies = config.exchange.currencies.iter().map(|name| name.parse());
+        let currencies: Result<_, String> = currencies.collect();
+        let migrations = migrations::Options {
+            currencies: currencies.map_err(|error| usage(&error))?,
+            compress_after: postgres.compress_after,
+            ..migrations::Options::default()
+        };
+        let options = postgres::Options {
+            age_max: postgres.commit_age_max,
+            bytes_max: postgres.transaction_bytes_max,
+            migrations: postgres.migrate.then_some(migrations),
+        };
+        Ok(Some(Self { address: address.clone(), trust, options }))
+    }
 }
 
 /// A database that is away is waited for while the recording goes on; what waiting cannot mend is

@@ -1,32 +1,116 @@
-//! Records that the journal had let go of when the database asked for them: a row of `data_gaps`.
+//! Records that the journal had let go of when the database asked for them: a row of `data_gaps`,
+//! and one of `tapedeck_holes`, by which the archive fills them.
 
 use std::sync::Arc;
 
 use schema::tables::DataGap;
 use schema::{Batch, Builder, Micros, Origin};
+use tokio_postgres::Client;
 
-/// What names the hole between the last record that was taken and `next`. It stands where the last
-/// of the missing records would: so it is stored with what follows it, and once.
-pub(super) fn named(accepted: u64, next: &Batch) -> Arc<Batch> {
-    let (first, last) = (accepted + 1, next.position() - 1);
-    let detail = format!(
-        "records {first} to {last} were no longer in the journal when the database asked for them"
-    );
-    let oldest = next.received_at().values().iter().copied().min();
-    let end = Micros(oldest.expect("a batch has a row"));
-    let mut gap = Builder::<DataGap<'static>>::default();
-    gap.push(&DataGap {
-        // Nobody knows any more when they were received.
-        start_time: Micros(0),
-        received_at: end,
-        instrument: "*",
-        end_time: Some(end),
-        duration_sec: None,
-        cause: "sink_away",
-        shard: super::NAME,
-        detail: Some(&detail),
-        created_at: end,
-    });
-    let gap = gap.take(Origin::default()).expect("it has a row");
-    Arc::new(gap.number(last, next.sequence() - 1))
+use super::cursor::Place;
+use super::error::DatabaseError;
+
+/// Records that a database lacks.
+///
+/// Invariant: `first_record ≤ last_record`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The first of them.
+    pub first_record: u64,
+    /// The last of them.
+    pub last_record: u64,
+    /// The number of their first row; `None` where a program that did not keep it was the last to
+    /// move the position.
+    pub first_row: Option<i64>,
+    /// The number of their last row.
+    pub last_row: i64,
+    /// How many of their rows have been stored from the archive.
+    pub stored: u64,
 }
+
+impl Hole {
+    /// What lies between the last record that was taken and `next`, if anything does.
+    pub(super) fn between(taken: Place, next: &Batch) -> Option<Self> {
+        (next.position() > taken.position + 1).then(|| Self {
+            first_record: taken.position + 1,
+            last_record: next.position() - 1,
+            first_row: taken.row.map(|row| row + 1),
+            last_row: next.sequence() - 1,
+            stored: 0,
+        })
+    }
+
+    /// How many rows they have; `None` if that is not known.
+    #[must_use]
+    pub fn rows(&self) -> Option<u64> {
+        u64::try_from(self.last_row - self.first_row? + 1).ok()
+    }
+
+    /// The `detail` of its row in `data_gaps`.
+    pub(super) fn detail(&self) -> String {
+        format!(
+            "records {} to {} were no longer in the journal when the database asked for them",
+            self.first_record, self.last_record
+        )
+    }
+
+    /// Its row in `data_gaps`, which ends at `end`. It stands where the last of the missing records
+    /// would: so it is stored with what follows it, and once.
+    pub(super) fn named(&self, end: Micros) -> Arc<Batch> {
+        let detail = self.detail();
+        let mut gap = Builder::<DataGap<'static>>::default();
+        gap.push(&DataGap {
+            // Nobody knows any more when they were received.
+            start_time: Micros(0),
+            received_at: end,
+            instrument: "*",
+            end_time: Some(end),
+            duration_sec: None,
+            cause: CAUSE,
+            shard: super::NAME,
+            detail: Some(&detail),
+            created_at: end,
+        });
+        let gap = gap.take(Origin::default()).expect("it has a row");
+        Arc::new(gap.number(self.last_record, self.last_row))
+    }
+}
+
+/// The earliest instant at which a row of the batch was received.
+pub(super) fn begins(batch: &Batch) -> Micros {
+    let oldest = batch.received_at().values().iter().copied().min();
+    Micros(oldest.expect("a batch has a row"))
+}
+
+/// What the database lacks of a journal, as far as it knows. Changes nothing.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn holes(client: &Client, journal: &str) -> Result<Vec<Hole>, DatabaseError> {
+    let failed = |error| {
+        let doing = format!("reading what the database lacks of journal {journal}");
+        DatabaseError::of(doing, error)
+    };
+    if !client.query_one(IS_THERE, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+        return Ok(Vec::new());
+    }
+    let rows = client.query(OPEN, &[&super::NAME, &journal]).await.map_err(failed)?;
+    let record = |number: i64| u64::try_from(number).unwrap_or_default();
+    let hole = |row: &tokio_postgres::Row| Hole {
+        first_record: record(row.get(0)),
+        last_record: record(row.get(1)),
+        first_row: row.get(2),
+        last_row: row.get(3),
+        stored: record(row.get(4)),
+    };
+    Ok(rows.iter().map(hole).collect())
+}
+
+/// The `cause` of its row in `data_gaps`.
+pub(super) const CAUSE: &str = "sink_away";
+const IS_THERE: &str = "SELECT to_regclass('public.tapedeck_holes') IS NOT NULL";
+const OPEN: &str = "SELECT first_record, last_record, first_row, last_row, \
+        (SELECT coalesce(sum(f.rows), 0)::bigint FROM public.tapedeck_refills f \
+            WHERE f.sink = h.sink AND f.journal = h.journal AND f.last_record = h.last_record) \
+    FROM public.tapedeck_holes h WHERE sink = $1 AND journal = $2 AND filled_at IS NULL \
+    ORDER BY first_record";

@@ -26,7 +26,10 @@ pub(super) fn load(refused: &[Refused], source: &str) -> Load {
         .append(&mut builders);
     }
     let table = Quarantined::TABLE;
-    let sequence = |refused: &Refused| refused.batch.sequence() + refused.row as i64;
+    let sequence = |refused: &Refused| {
+        let numbers = refused.batch.columns().column(Table::SEQUENCE);
+        numbers.as_primitive::<Int64Type>().value(refused.row)
+    };
     let sequences = Int64Array::from_iter_values(refused.iter().map(sequence));
     let mut columns = Quarantined::finish(&mut builders);
     columns.insert(Table::SEQUENCE, Arc::new(sequences));

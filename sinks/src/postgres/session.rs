@@ -11,7 +11,6 @@ use tokio_postgres::{Client, Statement};
 use super::catalog::Relation;
 use super::column::SqlKind;
 use super::connection::{Address, connect};
-use super::cursor::Cursor;
 use super::error::{DatabaseError, DatabaseErrorKind};
 use super::load::Load;
 use super::migrations;
@@ -21,7 +20,8 @@ use super::target::Target;
 /// A session that only this sink of this journal has.
 pub(super) struct Session {
     pub(super) client: Client,
-    pub(super) cursor: Cursor,
+    /// What refused rows are said to come from.
+    pub(super) source: &'static str,
     /// For what is encoded here and not where it was gathered.
     pub(super) chunks: Chunks,
     catalog: Statement,
@@ -38,17 +38,18 @@ pub(super) struct Destination {
 }
 
 impl Session {
-    /// Opens a session and ends what is left of earlier ones.
+    /// Opens a session of that name and ends what is left of earlier ones.
     pub(super) async fn open(
         address: &Address,
         trust: &Arc<ClientConfig>,
-        cursor: Cursor,
+        name: &str,
+        source: &'static str,
     ) -> Result<Self, DatabaseError> {
         let client = connect(&address.kept_alive(), trust).await?;
-        prepare(&client, &cursor).await?;
+        prepare(&client, name).await?;
         let catalog = Relation::question(&client).await?;
         let (chunks, destinations) = (Chunks::default(), HashMap::new());
-        Ok(Self { client, cursor, chunks, catalog, destinations })
+        Ok(Self { client, source, chunks, catalog, destinations })
     }
 
     /// Brings the database to the shape that this program needs.
@@ -64,12 +65,6 @@ impl Session {
             tracing::info!("the database was changed: {change}");
         }
         Ok(())
-    }
-
-    /// Holds every table against its declaration, and says how far the journal is stored.
-    pub(super) async fn check(&mut self) -> Result<u64, DatabaseError> {
-        self.look_again().await?;
-        self.cursor.read(&self.client).await
     }
 
     /// Holds every table that is always there against its declaration; forgets the others.
@@ -161,10 +156,9 @@ impl Session {
 /// Makes a session safe to rely on: what is committed is on disk, nobody is waited for without
 /// end, a connection that is dead is noticed by both sides, and no earlier session of this journal
 /// can still store anything.
-async fn prepare(client: &Client, cursor: &Cursor) -> Result<(), DatabaseError> {
+async fn prepare(client: &Client, name: &str) -> Result<(), DatabaseError> {
     let failed = |error| DatabaseError::of("preparing a session of the database".into(), error);
     client.batch_execute(SETTINGS).await.map_err(failed)?;
-    let name = format!("tapedeck {}", cursor.journal);
     client.execute(END_OTHERS, &[&name]).await.map_err(failed)?;
     client.execute(TAKE_NAME, &[&name]).await.map_err(failed).map(drop)
 }

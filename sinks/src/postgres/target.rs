@@ -52,6 +52,11 @@ impl Target {
         Ok(Self { name, columns: fitting })
     }
 
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its columns that are ours.
     pub(super) fn columns(&self) -> &[(usize, Column)] {
         &self.columns

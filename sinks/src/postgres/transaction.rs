@@ -15,26 +15,27 @@ use super::load::{Load, Refused};
 use super::parcel::Parcel;
 use super::quarantine;
 use super::session::{Destination, Session};
+use super::step::Step;
 use crate::waiting::Waiting;
 
 impl Session {
-    /// Stores what was gathered and moves the position from `from` to `to`: both, or neither.
+    /// Stores what was gathered and does what the step says: both, or neither.
     ///
     /// A row that the server does not take goes to the quarantine in the same transaction. The
     /// records are given back: memory is freed best by the thread that it came from.
     pub(super) async fn store(
         &mut self,
         gathered: Gathered,
-        (from, to): (u64, u64),
+        step: &Step,
     ) -> Result<Waiting, DatabaseError> {
         let (waiting, parcels, refused) = gathered.apart();
-        match self.store_whole(parcels, &refused, (from, to)).await {
+        match self.store_whole(parcels, &refused, step).await {
             Err(error) if meaning(&error) == Meaning::Row => {
                 tracing::warn!("{error}: looking for the row");
                 self.run("ROLLBACK").await?;
                 // Somebody may have changed a table: then it is not the row that is to blame.
                 self.look_again().await?;
-                self.store_apart(waiting.batches(), (from, to)).await?;
+                self.store_apart(waiting.batches(), step).await?;
             }
             done => done?,
         }
@@ -46,7 +47,7 @@ impl Session {
         &mut self,
         mut parcels: Vec<(String, Parcel)>,
         refused: &[Refused],
-        (from, to): (u64, u64),
+        step: &Step,
     ) -> Result<(), DatabaseError> {
         if !refused.is_empty() {
             let parcel = self.quarantined(refused).await?;
@@ -56,7 +57,7 @@ impl Session {
             .iter()
             .map(|(name, parcel)| (name.clone(), parcel.destination().clone()))
             .collect();
-        self.cursor.begin(&self.client, from, to).await?;
+        step.begin(&self.client).await?;
         // One behind the other: a COPY that is asked for before the last has succeeded would cost
         // the session when that fails, since the library then sends a Sync too many.
         for (name, parcel) in parcels {
@@ -72,7 +73,7 @@ impl Session {
     async fn store_apart(
         &mut self,
         batches: &[Arc<Batch>],
-        (from, to): (u64, u64),
+        step: &Step,
     ) -> Result<(), DatabaseError> {
         let mut refused = Vec::new();
         let mut dealt = Vec::new();
@@ -80,7 +81,7 @@ impl Session {
             let destination = self.destination(&load).await?;
             dealt.push((load, destination));
         }
-        self.cursor.begin(&self.client, from, to).await?;
+        step.begin(&self.client).await?;
         // What would fail at the end must fail where its row can be found.
         self.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
         for (load, destination) in &dealt {
@@ -144,7 +145,7 @@ impl Session {
 
     /// Refused rows as rows of the quarantine.
     async fn quarantined(&mut self, refused: &[Refused]) -> Result<Parcel, DatabaseError> {
-        let load = quarantine::load(refused, self.cursor.sink);
+        let load = quarantine::load(refused, self.source);
         let (mut parcel, mut again) =
             (Parcel::new(self.destination(&load).await?, &self.chunks), Vec::new());
         parcel.add(&load, &mut again);

@@ -11,6 +11,7 @@ use super::error::{DatabaseError, DatabaseErrorKind};
 use super::gathered::Gathered;
 use super::load::Load;
 use super::session::{Destination, Session};
+use super::step::Step;
 use crate::waiting::Waiting;
 
 /// A session at work. When it is dropped the session ends, whatever it is doing: what was not
@@ -26,16 +27,12 @@ pub(super) struct Writer {
 enum Job {
     /// Where the rows of this table go.
     Find(Load, oneshot::Sender<Result<Destination, DatabaseError>>),
-    /// To store this and to move the position from the first to the second.
-    Store(Gathered, (u64, u64), oneshot::Sender<Result<Waiting, DatabaseError>>),
+    /// To store this with that step.
+    Store(Gathered, Step, oneshot::Sender<Result<Waiting, DatabaseError>>),
 }
 
 /// A transaction on its way.
-pub(super) struct UnderWay {
-    /// Where the position is when it is stored.
-    pub(super) to: u64,
-    answer: oneshot::Receiver<Result<Waiting, DatabaseError>>,
-}
+pub(super) struct UnderWay(oneshot::Receiver<Result<Waiting, DatabaseError>>);
 
 impl Writer {
     /// Opens a session as `open` says, and with it what that found.
@@ -83,16 +80,16 @@ impl Writer {
         answer.blocking_recv().unwrap_or_else(|_| Err(self.ended()))
     }
 
-    /// Begins to store this. The position moves from `from` to `to` with it.
-    pub(super) fn store(&self, gathered: Gathered, (from, to): (u64, u64)) -> UnderWay {
+    /// Begins to store this with that step.
+    pub(super) fn store(&self, gathered: Gathered, step: Step) -> UnderWay {
         let (asker, answer) = oneshot::channel();
-        let _ = self.jobs.send(Job::Store(gathered, (from, to), asker));
-        UnderWay { to, answer }
+        let _ = self.jobs.send(Job::Store(gathered, step, asker));
+        UnderWay(answer)
     }
 
     /// Whether a transaction has come to its end; `None` while it is under way.
     pub(super) fn look(&mut self, under_way: &mut UnderWay) -> Option<Result<(), DatabaseError>> {
-        match under_way.answer.try_recv() {
+        match under_way.0.try_recv() {
             Ok(done) => Some(done.map(drop)),
             Err(oneshot::error::TryRecvError::Empty) => None,
             Err(oneshot::error::TryRecvError::Closed) => Some(Err(self.ended())),
@@ -101,7 +98,7 @@ impl Writer {
 
     /// Waits for the end of a transaction.
     pub(super) fn wait(&mut self, under_way: UnderWay) -> Result<(), DatabaseError> {
-        under_way.answer.blocking_recv().unwrap_or_else(|_| Err(self.ended())).map(drop)
+        under_way.0.blocking_recv().unwrap_or_else(|_| Err(self.ended())).map(drop)
     }
 
     /// The thread has ended without an answer. If it panicked, so do we.
@@ -135,8 +132,8 @@ async fn follow(mut session: Session, mut todo: mpsc::UnboundedReceiver<Job>) {
                 let finding = session.destination(&load);
                 let _ = asker.send(in_time(ANSWER_MAX, "finding a table", finding).await);
             }
-            Job::Store(gathered, range, asker) => {
-                let storing = session.store(gathered, range);
+            Job::Store(gathered, step, asker) => {
+                let storing = session.store(gathered, &step);
                 let _ = asker.send(in_time(ANSWER_MAX, "storing rows", storing).await);
             }
         }

@@ -302,8 +302,11 @@ pub(super) fn stored(table: &Table) -> impl Iterator<Item = &schema::Column> {
 /// What a role is given.
 fn tables_of(catalog: &Catalog, currencies: &[Currency]) -> Vec<String> {
     let names = declared(currencies).into_iter().map(|(_, name)| name);
-    let mut tables: Vec<String> = names.chain(["tapedeck_sinks".to_owned()]).collect();
+    let mut tables: Vec<String> = names.chain(PLACES.map(str::to_owned)).collect();
     let beside = tables.iter().filter(|name| beside::is_beside(catalog, name));
     tables.extend(beside.map(|name| new_rows(name)).collect::<Vec<_>>());
     tables
 }
+
+/// Where the places of sinks and of refills stand.
+const PLACES: [&str; 3] = ["tapedeck_sinks", "tapedeck_holes", "tapedeck_refills"];

@@ -56,6 +56,7 @@ pub(super) const STEPS: &[Step] = &[
     step!(2, "0002", "options", true),
     step!(3, "0003", "options_known", false),
     step!(4, "0004", "option_chain", false),
+    step!(5, "0005", "holes", false),
 ];
 
 /// Run before anything is read of them.
@@ -66,7 +67,7 @@ pub(super) const LEDGER: &str =
 pub(super) const LEDGER_TABLE: &str = "tapedeck_migrations";
 
 /// The newest migration that this program knows.
-pub const VERSION: i32 = 4;
+pub const VERSION: i32 = 5;
 
 /// The oldest program, by the newest migration it knew, that can use what [`VERSION`] makes. It
 /// moves a release after the change that an older program could not bear.

@@ -249,4 +249,13 @@ fn records_that_are_gone_are_named_once() {
     let expected = format!("{}\n{}", gap("1 to 3", 3_999), gap("6 to 8", 8_999));
     assert_eq!(cluster.psql(database, gaps), expected);
     assert_eq!(cluster.psql(database, "SELECT count(*) FROM index_ticks"), "30");
+    let holes = "SELECT first_record, last_record, first_row, last_row FROM tapedeck_holes";
+    assert_eq!(cluster.psql(database, holes), "1|3|0|3999\n6|8|5010|8999");
+    // A program that knows nothing of rows moves the position alone: with which row the next hole
+    // begins nobody knows then.
+    let _ = cluster.psql(database, "UPDATE tapedeck_sinks SET position = 12");
+    take(14, 12);
+    take(16, 14);
+    let holes = format!("{holes} WHERE last_record > 12");
+    assert_eq!(cluster.psql(database, &holes), "13|13||13999\n15|15|14010|15999");
 }
