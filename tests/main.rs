@@ -20,6 +20,7 @@ mod drivers;
 mod export;
 mod faults;
 mod fuzz;
+mod interleavings;
 mod kills;
 mod licences;
 mod line;
@@ -38,6 +39,9 @@ mod research;
 mod runbook;
 mod sinks;
 mod soak;
+/// The engine's files that `interleavings` includes find it here, where the engine has its own.
+#[path = "interleavings/sync.rs"]
+mod sync;
 mod tidy;
 mod timescale;
 mod tls;

@@ -22,6 +22,10 @@ pub mod pipeline;
 pub mod probe;
 pub mod progress;
 pub mod queue;
+// Not within the queue, whose file tests/interleavings.rs includes.
+#[cfg(test)]
+#[path = "queue/tests.rs"]
+mod queue_tests;
 pub mod reader;
 pub mod recent;
 pub mod recorder;
@@ -33,6 +37,7 @@ pub mod selection;
 pub mod session;
 pub mod stop;
 pub mod subscriptions;
+mod sync;
 pub mod tls;
 pub mod transport;
 pub mod websocket;

@@ -4,12 +4,15 @@
 //! lost may use. Every row that goes in is counted, and so is every row that comes out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use lifecycle::ChannelSet;
 use schema::{Draft, Micros};
+
+use crate::sync::{
+    AtomicU64, AtomicUsize, Ordering, Receiver, RecvTimeoutError, Sender, TryRecvError,
+    TrySendError, bounded,
+};
 
 /// What a reader hands to the journal.
 #[derive(Debug)]
@@ -185,45 +188,3 @@ impl Item {
 const ITEMS_MAX: usize = 8_192;
 /// Room beyond the bound for what must not be lost.
 const RESERVE_BYTES: usize = 2 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use schema::Origin;
-    use schema::tables::{IndexTick, Rows};
-
-    fn draft() -> Draft {
-        let mut rows = Rows::default();
-        rows.index_ticks.push(&IndexTick {
-            timestamp: Micros(1),
-            received_at: Micros(2),
-            index_name: "btc_usd",
-            price: 1.0,
-        });
-        rows.index_ticks.take(Origin::default()).unwrap()
-    }
-
-    #[test]
-    fn a_full_queue_gives_the_item_back_and_keeps_a_reserve() {
-        let bytes = draft().bytes();
-        let (inlet, outlet) = queue(bytes);
-        inlet.offer(Item::Rows(draft()), Urgency::Ordinary).unwrap();
-        let refused = inlet.offer(Item::Rows(draft()), Urgency::Ordinary).unwrap_err();
-        assert!(matches!(refused, Refused::Full(Item::Rows(_))));
-        inlet.offer(Item::Rows(draft()), Urgency::Reserved).unwrap();
-        assert_eq!(outlet.rows(), (2, 0));
-        while matches!(outlet.take(Duration::ZERO), Next::Item(_)) {}
-        assert_eq!(outlet.rows(), (2, 2));
-        inlet.offer(Item::Rows(draft()), Urgency::Ordinary).unwrap();
-    }
-
-    #[test]
-    fn a_queue_ends_when_its_readers_are_gone() {
-        let (inlet, outlet) = queue(1 << 20);
-        inlet.offer(Item::Rows(draft()), Urgency::Ordinary).unwrap();
-        drop(inlet);
-        assert!(matches!(outlet.take(Duration::ZERO), Next::Item(_)));
-        let next = outlet.take(Duration::from_secs(60));
-        assert!(matches!(next, Next::Ended), "it does not wait for nobody");
-    }
-}

@@ -1,11 +1,11 @@
 //! What goes back and forth between the plan and a line: a mailbox for goals, a board for what the
 //! exchange has acknowledged.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use crossbeam_queue::ArrayQueue;
 use lifecycle::{ChannelSet, Swap};
+
+use crate::sync::{ArrayQueue, AtomicU64, Mutex, Ordering};
 
 /// The one-slot mailbox through which a plan reaches a line: a newer swap replaces an older one.
 #[derive(Clone, Debug)]
