@@ -208,8 +208,8 @@ impl Following {
                     let (name, from, to) = (self.sink.name(), opened.0 + 1, oldest - 1);
                     tracing::error!(
                         sink = name,
-                        "records {from} to {to} are no longer in the journal and never reach this \
-                         sink, which asks for them too late (docs/gaps.md, sink_away)"
+                        "records {from} to {to} are no longer in the journal for this sink, which \
+                         asks for them too late (docs/gaps.md, sink_away)"
                     );
                     let first = oldest.saturating_sub(1);
                     self.feed.attach(name, first).map_err(|error| journal_failed(&error))?;

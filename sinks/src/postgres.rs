@@ -45,7 +45,7 @@ pub use connection::{Address, connect, with_session};
 pub use cursor::position;
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub use hole::{Hole, holes};
-pub use refill::{Archived, Refill};
+pub use refill::{Archived, Refill, Stored};
 
 use cursor::{Cursor, Place};
 use pipe::Pipe;
@@ -104,7 +104,7 @@ struct Opened {
 impl Opened {
     fn take(&mut self, batch: &Arc<Batch>) -> Result<(), DatabaseError> {
         if let Some(hole) = Hole::between(self.accepted, batch) {
-            self.pipe.take(hole.named(hole::begins(batch)))?;
+            self.pipe.take(hole.named(hole::begins(batch), hole::LET_GO))?;
             self.holes.push(hole);
         }
         let last = batch.sequence() + batch.rows() as i64 - 1;

@@ -26,7 +26,7 @@ use super::sinks::{kept, lack};
 pub(crate) struct Flags {
     /// The sink that lacks rows.
     #[arg(value_enum)]
-    sink: Filled,
+    sink: Sink,
     /// Where they are taken from.
     #[arg(long, value_enum)]
     from: Source,
@@ -42,7 +42,7 @@ pub(crate) struct Flags {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Filled {
+enum Sink {
     Postgres,
 }
 
@@ -53,7 +53,7 @@ enum Source {
 
 /// Fills every hole, and says what is still missing.
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
-    let (Filled::Postgres, Source::Parquet) = (flags.sink, flags.from);
+    let (Sink::Postgres, Source::Parquet) = (flags.sink, flags.from);
     let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
     let mut config =
         config::load(flags.config.as_deref(), environment()).map_err(|error| usage(&error))?;
@@ -102,26 +102,49 @@ fn fill(config: &Config, database: &Database) -> Result<(), Failure> {
         .map_err(|error| Failure::new(FailureKind::Usage, format_args!("no signals: {error}")))?;
     let mut refill = Refill::open(&config.journal.data, database)?;
     hint(config, refill.journal(), refill.position())?;
+    if refill.unnoted() > 0 {
+        eprintln!(
+            "warning: {} rows of data_gaps (sink_away) are of an older tapedeck, which did not \
+             note the numbers of the rows that were missing: those are not stored",
+            refill.unnoted()
+        );
+    }
     let mut filled = 0;
     let holes = refill.holes();
     for hole in &holes {
         say(&format_args!("storing {}", lack(hole)));
-        let Hole { first_record, last_record, .. } = hole;
         match refill.fill(hole, &stop)? {
             Outcome::Filled => filled += 1,
-            Outcome::Lacking(rows) => eprintln!(
-                "warning: {rows} rows of the records {first_record} to {last_record} are in \
-                 neither the archive nor the database"
-            ),
-            Outcome::Unknown => eprintln!(
-                "warning: which rows the records {first_record} to {last_record} had is not \
-                 known, since an older tapedeck was the last to write this database before them: \
-                 nothing of them is stored"
-            ),
+            other => eprintln!("warning: {}", unfilled(hole, &other)),
         }
     }
     say(&format_args!("{} rows stored; {filled} of {} holes filled", refill.rows(), holes.len()));
-    Ok(())
+    match holes.len() - filled {
+        0 => Ok(()),
+        left => Err(Failure::new(
+            FailureKind::Storage,
+            format_args!("{left} holes are left; why stands above"),
+        )),
+    }
+}
+
+/// Why a hole is still one.
+fn unfilled(hole: &Hole, outcome: &Outcome) -> String {
+    let records = format!("the records {} to {}", hole.first_record, hole.last_record);
+    match outcome {
+        Outcome::Filled => String::new(),
+        Outcome::Lacking(rows) => {
+            format!("{rows} rows of {records} are in neither this archive nor the database")
+        }
+        Outcome::Newer(position) => format!(
+            "this archive ends with record {position}, and the database lacks {records}: fill it \
+             from the recorder's own"
+        ),
+        Outcome::Unknown => format!(
+            "which rows {records} had is not known, since an older tapedeck was the last to write \
+             this database before them: nothing of them is stored"
+        ),
+    }
 }
 
 /// What the recorder would find to be missing, it has to find first.

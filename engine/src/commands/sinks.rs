@@ -197,15 +197,16 @@ fn database(config: &Config, kept: &Kept) -> Result<String, Failure> {
         Ok((position.unwrap_or_default(), postgres::holes(client, &kept.journal).await?))
     });
     let (position, holes) = found.map_err(|error| migrate::failure(&error))?;
-    let mut far = kept.far(position);
-    for hole in &holes {
-        far += "; lacks ";
-        far += &lack(hole);
+    if holes.is_empty() {
+        return Ok(kept.far(position));
     }
-    if !holes.is_empty() {
-        far += &format!(", which the archive may have ({REFILL})");
-    }
-    Ok(far)
+    let behind = kept.newest.saturating_sub(position);
+    let lacks: Vec<String> = holes.iter().map(lack).collect();
+    let lacks = lacks.join(", ");
+    Ok(format!(
+        "is at record {position}, {behind} behind, and lacks {lacks}, which the archive may have \
+         ({REFILL})"
+    ))
 }
 
 /// What of a hole is still one, in words.

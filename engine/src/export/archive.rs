@@ -1,4 +1,4 @@
-//! The archive as an export sees it: folders of Parquet files that the recorder's manifest names.
+//! The archive as exports and refills see it: folders of Parquet files that the recorder's manifest names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -29,6 +29,8 @@ pub(crate) struct Archive {
     held: Held,
     /// The least and the greatest time of all rows of all tables.
     times: Option<[Micros; 2]>,
+    /// Tables that this program does not know.
+    strangers: BTreeSet<String>,
 }
 
 /// The files of a table that lie in one folder: of one currency and day, where it has them.
@@ -39,6 +41,8 @@ pub(crate) struct Folder {
     pub(crate) currency: Option<String>,
     pub(crate) date: Option<Date>,
     pub(crate) files: Vec<PathBuf>,
+    /// The least and the greatest row of each file.
+    spans: Vec<[i64; 2]>,
     pub(crate) rows: u64,
     pub(crate) times: [Micros; 2],
     pub(crate) sequence: [i64; 2],
@@ -60,9 +64,13 @@ impl Archive {
         let root = data.join("parquet");
         let mut folders: BTreeMap<&'static str, BTreeMap<String, Folder>> = BTreeMap::new();
         let mut times: Option<[Micros; 2]> = None;
+        let mut strangers = BTreeSet::new();
         let listing = sinks::parquet::list(&System, data).map_err(trouble::storage)?;
         for file in listing.files {
-            let Some(table) = tables::named(&file.table) else { continue };
+            let Some(table) = tables::named(&file.table) else {
+                let _ = strangers.insert(file.table);
+                continue;
+            };
             let Some((below, _)) = file.path.rsplit_once('/') else { continue };
             let [least, greatest] = file.times;
             let known = times.unwrap_or(file.times);
@@ -72,6 +80,7 @@ impl Archive {
             folder.files.push(root.join(&file.path));
             folder.rows += file.rows;
             folder.times = [folder.times[0].min(least), folder.times[1].max(greatest)];
+            folder.spans.push(file.sequences);
             let [first, last] = file.sequences;
             folder.sequence = [folder.sequence[0].min(first), folder.sequence[1].max(last)];
         }
@@ -81,7 +90,7 @@ impl Archive {
             records: listing.positions,
             holes: listing.holes.iter().map(ToString::to_string).collect(),
         };
-        Ok(Self { folders: folders.collect(), held, times })
+        Ok(Self { folders: folders.collect(), held, times, strangers })
     }
 
     /// The folders of a table, by currency and day.
@@ -99,9 +108,9 @@ impl Archive {
         &self.held.records
     }
 
-    /// The least and the greatest time of all rows.
-    pub(crate) fn times(&self) -> Option<[Micros; 2]> {
-        self.times
+    /// The tables that this program does not know: a newer one has made them.
+    pub(crate) fn strangers(&self) -> &BTreeSet<String> {
+        &self.strangers
     }
 
     /// The greatest number of a row.
@@ -193,10 +202,18 @@ impl Folder {
             currency: value("currency=").map(Into::into),
             date: value("date=").and_then(|date| instant(date).ok()).map(Micros::date),
             files: Vec::new(),
+            spans: Vec::new(),
             rows: 0,
             times: [Micros(i64::MAX), Micros(i64::MIN)],
             sequence: [i64::MAX, i64::MIN],
         }
+    }
+
+    /// The files that may have rows with these numbers.
+    pub(crate) fn files_with(&self, [first, last]: [i64; 2]) -> Vec<PathBuf> {
+        let files = self.files.iter().zip(&self.spans);
+        let with = files.filter(|(_, span)| span[0] <= last && span[1] >= first);
+        with.map(|(path, _)| path.clone()).collect()
     }
 
     /// A name for a file of its rows, which still says what it is when it is carried elsewhere.

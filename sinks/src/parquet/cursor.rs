@@ -80,18 +80,13 @@ impl Shape {
             name: name.map(place),
             time: place(time),
             sequence: place(Table::SEQUENCE),
-            strict: false,
+            strict: selection.strict,
             context: Context::new(),
             table,
             selection: selection.clone(),
             schema: Arc::new(schema),
             columns,
         }
-    }
-
-    /// Refuses files that have more columns than the table.
-    pub(super) fn strict(self) -> Self {
-        Self { strict: true, ..self }
     }
 
     pub(super) fn table(&self) -> &'static Table {

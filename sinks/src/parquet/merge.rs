@@ -33,12 +33,14 @@ pub struct Selection {
     pub prefix: String,
     /// Columns by name, `None` for all. Those that files are sorted by are always read.
     pub columns: Option<Vec<&'static str>>,
+    /// Whether a file may have no column that this program's table lacks: it would be lost.
+    pub strict: bool,
 }
 
 impl Default for Selection {
     fn default() -> Self {
         let (from, to) = (Micros(i64::MIN), Micros(i64::MAX));
-        Self { from, to, prefix: String::new(), columns: None }
+        Self { from, to, prefix: String::new(), columns: None, strict: false }
     }
 }
 

@@ -73,15 +73,13 @@ impl Cursor {
         let Place { position, row } = to;
         let doing = format!("moving the position of journal {} to {position}", self.journal);
         let (key, row) = (self.key(), number(row));
-        let mut sql = format!(
+        let guard = format!(
             "UPDATE public.tapedeck_sinks SET position = {position}, sequence = {row}, \
              sequence_at = {position}, updated_at = now() WHERE {key} AND position = {from}"
         );
-        for hole in holes {
-            sql += "; ";
-            sql += &self.note(hole);
-        }
-        Step::new(doing, sql, format!("it is no longer {from} and is read again"))
+        let notes: Vec<String> = holes.iter().map(|hole| self.note(hole)).collect();
+        let lost = format!("it is no longer {from} and is read again");
+        Step::new(doing, guard, lost).and(notes.join("; "))
     }
 
     /// Begins behind what the archive has, as the first of this journal: the hole is its to fill.
@@ -89,13 +87,12 @@ impl Cursor {
         let (sink, journal) = (literal(self.sink), literal(&self.journal));
         let Hole { last_record, last_row, .. } = hole;
         let doing = format!("beginning with journal {}", self.journal);
-        let sql = format!(
+        let guard = format!(
             "INSERT INTO public.tapedeck_sinks (sink, journal, position, sequence, sequence_at) \
              VALUES ({sink}, {journal}, {last_record}, {last_row}, {last_record}) \
-             ON CONFLICT (sink, journal) DO NOTHING; {}",
-            self.note(hole)
+             ON CONFLICT (sink, journal) DO NOTHING"
         );
-        Step::new(doing, sql, "a recorder has begun meanwhile".to_owned())
+        Step::new(doing, guard, "a recorder has begun meanwhile".to_owned()).and(self.note(hole))
     }
 
     /// What picks its row out.

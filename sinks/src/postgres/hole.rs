@@ -8,7 +8,7 @@ use schema::{Batch, Builder, Micros, Origin};
 use tokio_postgres::Client;
 
 use super::cursor::Place;
-use super::error::DatabaseError;
+use super::error::{DatabaseError, DatabaseErrorKind};
 
 /// Records that a database lacks.
 ///
@@ -46,22 +46,20 @@ impl Hole {
         u64::try_from(self.last_row - self.first_row? + 1).ok()
     }
 
-    /// The `detail` of its row in `data_gaps`.
-    pub(super) fn detail(&self) -> String {
-        format!(
-            "records {} to {} were no longer in the journal when the database asked for them",
-            self.first_record, self.last_record
-        )
+    /// How the `detail` of its row in `data_gaps` begins.
+    pub(super) fn records(&self) -> String {
+        format!("records {} to {} ", self.first_record, self.last_record)
     }
 
-    /// Its row in `data_gaps`, which ends at `end`. It stands where the last of the missing records
-    /// would: so it is stored with what follows it, and once.
-    pub(super) fn named(&self, end: Micros) -> Arc<Batch> {
-        let detail = self.detail();
+    /// Its row in `data_gaps`, which ends at `end`; `why` follows the records. It stands where the
+    /// last of the missing records would: so it is stored with what follows it, and once.
+    pub(super) fn named(&self, end: Micros, why: &str) -> Arc<Batch> {
+        let detail = self.records() + why;
         let mut gap = Builder::<DataGap<'static>>::default();
         gap.push(&DataGap {
-            // Nobody knows any more when they were received.
-            start_time: Micros(0),
+            // Nobody knows any more when they were received. A row of the same start would take
+            // the place of an earlier hole's.
+            start_time: Micros(self.first_record.cast_signed()),
             received_at: end,
             instrument: "*",
             end_time: Some(end),
@@ -95,17 +93,28 @@ pub async fn holes(client: &Client, journal: &str) -> Result<Vec<Hole>, Database
         return Ok(Vec::new());
     }
     let rows = client.query(OPEN, &[&super::NAME, &journal]).await.map_err(failed)?;
-    let record = |number: i64| u64::try_from(number).unwrap_or_default();
-    let hole = |row: &tokio_postgres::Row| Hole {
-        first_record: record(row.get(0)),
-        last_record: record(row.get(1)),
-        first_row: row.get(2),
-        last_row: row.get(3),
-        stored: record(row.get(4)),
+    let hole = |row: &tokio_postgres::Row| {
+        Ok(Hole {
+            first_record: counted(row.get(0))?,
+            last_record: counted(row.get(1))?,
+            first_row: row.get(2),
+            last_row: row.get(3),
+            stored: counted(row.get(4))?,
+        })
     };
-    Ok(rows.iter().map(hole).collect())
+    rows.iter().map(hole).collect()
 }
 
+/// A number that we have stored ourselves, and that is never negative.
+pub(super) fn counted(number: i64) -> Result<u64, DatabaseError> {
+    u64::try_from(number).map_err(|_| {
+        let what = format!("{number} stands in a place of ours, which only a hand can have done");
+        DatabaseError::said(DatabaseErrorKind::Incompatible, what)
+    })
+}
+
+/// Why it is missing, as its row in `data_gaps` says.
+pub(super) const LET_GO: &str = "were no longer in the journal when the database asked for them";
 /// The `cause` of its row in `data_gaps`.
 pub(super) const CAUSE: &str = "sink_away";
 const IS_THERE: &str = "SELECT to_regclass('public.tapedeck_holes') IS NOT NULL";

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
+use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{ArrayRef, RecordBatch};
 use rustls::ClientConfig;
 use schema::tables::DataGap;
@@ -37,17 +37,29 @@ pub struct Refill {
     bytes_max: usize,
     position: u64,
     holes: Vec<Hole>,
-    /// Rows that are stored, by the hole's last record and the folder.
-    stored: BTreeMap<(u64, String), u64>,
+    /// Holes that no program has noted, named in `data_gaps` alone.
+    unnoted: u64,
+    /// What is stored, by the hole's last record and the folder.
+    stored: BTreeMap<(u64, String), Stored>,
     /// The folder that is being read.
     at: Option<At>,
+}
+
+/// Rows of a folder that are stored, or about to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// How many: those that come first in the archive's order.
+    pub rows: u64,
+    /// The number of the last one.
+    pub last: i64,
 }
 
 /// A place in the archive.
 struct At {
     key: (u64, String),
-    /// Rows of it that were taken.
-    taken: u64,
+    taken: Stored,
+    /// What was sent last.
+    sent: Stored,
 }
 
 /// What an archive has of a journal.
@@ -57,20 +69,20 @@ pub struct Archived {
     pub position: u64,
     /// The number of its last row.
     pub row: i64,
-    /// When its newest row was received.
-    pub until: Micros,
 }
 
 /// What a session finds.
 struct Found {
     place: Option<Place>,
     holes: Vec<Hole>,
-    stored: BTreeMap<(u64, String), u64>,
+    unnoted: u64,
+    stored: BTreeMap<(u64, String), Stored>,
 }
 
 impl Refill {
     /// Opens a session and looks what the database lacks of the journal. One that has never had
-    /// any of it lacks everything that is archived: a recorder will go on behind that.
+    /// any of it lacks everything that is archived: a recorder will go on behind that. `now` ends
+    /// the gap that says so.
     ///
     /// # Errors
     /// When the database is away, refuses, or is not what it must be.
@@ -80,6 +92,7 @@ impl Refill {
         options: &Options,
         journal: &str,
         archived: Archived,
+        now: Micros,
     ) -> Result<Self, DatabaseError> {
         let cursor = Cursor::new(NAME, journal, true);
         let (looker, migrations) = (cursor.clone(), options.migrations.clone());
@@ -99,13 +112,14 @@ impl Refill {
             let found = in_time(ANSWER_MAX, "looking at the database's tables", looking).await?;
             Ok((session, found))
         })?;
-        let Found { place, holes, stored } = found;
+        let Found { place, holes, unnoted, stored } = found;
         let pipe = Pipe::new(writer, 0);
         let bytes_max = options.bytes_max;
         let position = place.map_or(archived.position, |place| place.position);
-        let mut refill = Self { pipe, cursor, bytes_max, position, holes, stored, at: None };
+        let at = None;
+        let mut refill = Self { pipe, cursor, bytes_max, position, holes, unnoted, stored, at };
         if place.is_none() {
-            refill.begin_with(archived)?;
+            refill.begin_with(archived, now)?;
         }
         Ok(refill)
     }
@@ -122,24 +136,31 @@ impl Refill {
         &self.holes
     }
 
+    /// How many holes are named in `data_gaps` and nowhere else, by a program that did not note
+    /// them: which rows they had nobody knows.
+    #[must_use]
+    pub fn unnoted(&self) -> u64 {
+        self.unnoted
+    }
+
     /// How many rows of a hole are stored.
     #[must_use]
     pub fn stored(&self, hole: &Hole) -> u64 {
         let of_hole = self.stored.iter().filter(|((last, _), _)| *last == hole.last_record);
-        of_hole.map(|(_, rows)| rows).sum()
+        of_hole.map(|(_, stored)| stored.rows).sum()
     }
 
-    /// Turns to a folder of the archive. Says how many of the hole's rows in it are stored: those
-    /// that come first in the archive's order, which must not be given again.
+    /// Turns to a folder of the archive. Says which of the hole's rows in it are stored and must
+    /// not be given again.
     ///
     /// # Errors
     /// When what was given before cannot be stored.
-    pub fn turn_to(&mut self, hole: &Hole, folder: &str) -> Result<u64, DatabaseError> {
+    pub fn turn_to(&mut self, hole: &Hole, folder: &str) -> Result<Stored, DatabaseError> {
         self.finish()?;
         let key = (hole.last_record, folder.to_owned());
         let taken = self.stored.get(&key).copied().unwrap_or_default();
-        self.at = Some(At { key, taken });
-        self.pipe.begin_at(taken);
+        self.at = Some(At { key, taken, sent: taken });
+        self.pipe.begin_at(taken.rows);
         Ok(taken)
     }
 
@@ -151,10 +172,10 @@ impl Refill {
     /// # Panics
     /// Before [`turn_to`](Self::turn_to).
     pub fn take(&mut self, table: &'static Table, rows: &RecordBatch) -> Result<(), DatabaseError> {
-        if rows.num_rows() == 0 {
-            return Ok(());
-        }
-        self.at.as_mut().expect(TURN_FIRST).taken += rows.num_rows() as u64;
+        let numbers = rows.column(Table::SEQUENCE).as_primitive::<Int64Type>();
+        let Some(last) = numbers.values().last() else { return Ok(()) };
+        let taken = &mut self.at.as_mut().expect(TURN_FIRST).taken;
+        *taken = Stored { rows: taken.rows + rows.num_rows() as u64, last: *last };
         let batch = Batch::new(table, 0, Origin::default(), journaled(table, rows));
         self.pipe.take(Arc::new(batch))?;
         if self.pipe.bytes() >= self.bytes_max {
@@ -169,8 +190,7 @@ impl Refill {
     /// As [`take`](Self::take).
     pub fn finish(&mut self) -> Result<(), DatabaseError> {
         self.send()?;
-        let _ = self.settle()?;
-        Ok(())
+        self.settle()
     }
 
     /// Notes that all rows of a hole are stored.
@@ -185,26 +205,27 @@ impl Refill {
         let (name, parts) = (name.to_owned(), Vec::new());
         let gaps = self.pipe.find(&Load { table, name, currency: None, parts })?;
         let (key, Hole { last_record, last_row, .. }) = (self.cursor.key(), hole);
-        let sql = format!(
+        let guard = format!(
             "UPDATE public.tapedeck_holes SET filled_at = now() \
-             WHERE {key} AND last_record = {last_record} AND filled_at IS NULL; \
-             UPDATE public.{} SET detail = detail || {} \
-             WHERE sequence = {last_row} AND cause = {} AND shard = {} AND detail = {}",
-            quoted(gaps.target.name()),
-            literal(FILLED),
-            literal(hole::CAUSE),
-            literal(NAME),
-            literal(&hole.detail()),
+             WHERE {key} AND last_record = {last_record} AND filled_at IS NULL"
+        );
+        let (gaps, since) = (quoted(gaps.target.name()), literal(SINCE));
+        let (cause, shard, records) =
+            (literal(hole::CAUSE), literal(NAME), literal(&hole.records()));
+        let gap = format!(
+            "UPDATE public.{gaps} SET detail = detail || {since} \
+             WHERE sequence = {last_row} AND cause = {cause} AND shard = {shard} \
+             AND starts_with(detail, {records}) AND right(detail, length({since})) <> {since}"
         );
         let doing = format!("noting that the records up to {last_record} are stored");
-        self.pipe.send(Step::new(doing, sql, OTHER.to_owned()), 0);
+        self.pipe.send(Step::new(doing, guard, OTHER.to_owned()).and(gap), 0);
         let _ = self.pipe.settle()?;
         self.holes.retain(|other| other.last_record != hole.last_record);
         Ok(())
     }
 
     /// The first rows of this journal here: everything that is archived is a hole.
-    fn begin_with(&mut self, archived: Archived) -> Result<(), DatabaseError> {
+    fn begin_with(&mut self, archived: Archived, now: Micros) -> Result<(), DatabaseError> {
         let hole = Hole {
             first_record: 1,
             last_record: archived.position,
@@ -212,7 +233,7 @@ impl Refill {
             last_row: archived.row,
             stored: 0,
         };
-        self.pipe.take(hole.named(archived.until))?;
+        self.pipe.take(hole.named(now, FIRST))?;
         self.pipe.send(self.cursor.first(&hole), 0);
         let _ = self.pipe.settle()?;
         self.holes = vec![hole];
@@ -221,40 +242,44 @@ impl Refill {
 
     /// Begins to store what was taken, once what is under way is stored.
     fn send(&mut self) -> Result<(), DatabaseError> {
-        let stored = self.settle()?;
-        if let Some(at) = &self.at
+        self.settle()?;
+        if let Some(at) = &mut self.at
             && !self.pipe.is_empty()
         {
-            self.pipe.send(self.step(at, stored), at.taken);
+            let step = step(&self.cursor, at);
+            at.sent = at.taken;
+            self.pipe.send(step, at.taken.rows);
         }
         Ok(())
     }
 
-    /// Waits for what is under way. Says how many rows of the folder are stored then.
-    fn settle(&mut self) -> Result<u64, DatabaseError> {
-        let stored = self.pipe.settle()?;
+    /// Waits for what is under way.
+    fn settle(&mut self) -> Result<(), DatabaseError> {
+        let _ = self.pipe.settle()?;
         if let Some(at) = &self.at {
-            let _ = self.stored.insert(at.key.clone(), stored);
+            let _ = self.stored.insert(at.key.clone(), at.sent);
         }
-        Ok(stored)
+        Ok(())
     }
+}
 
-    fn step(&self, at: &At, stored: u64) -> Step {
-        let (key, (last, folder), taken) = (self.cursor.key(), &at.key, at.taken);
-        let (sink, journal) = (literal(self.cursor.sink), literal(&self.cursor.journal));
-        let quoted = literal(folder);
-        let sql = match stored {
-            0 => format!(
-                "INSERT INTO public.tapedeck_refills (sink, journal, last_record, folder, rows) \
-                 VALUES ({sink}, {journal}, {last}, {quoted}, {taken}) ON CONFLICT DO NOTHING"
-            ),
-            _ => format!(
-                "UPDATE public.tapedeck_refills SET rows = {taken} WHERE {key} \
-                 AND last_record = {last} AND folder = {quoted} AND rows = {stored}"
-            ),
-        };
-        Step::new(format!("storing rows of {folder}"), sql, OTHER.to_owned())
-    }
+/// Moves on in a folder, from what was sent last to what was taken.
+fn step(cursor: &Cursor, at: &At) -> Step {
+    let At { key: (last_record, folder), taken: Stored { rows, last }, sent } = at;
+    let (sink, journal) = (literal(cursor.sink), literal(&cursor.journal));
+    let (key, quoted, before) = (cursor.key(), literal(folder), sent.rows);
+    let guard = match before {
+        0 => format!(
+            "INSERT INTO public.tapedeck_refills \
+             (sink, journal, last_record, folder, rows, sequence) VALUES \
+             ({sink}, {journal}, {last_record}, {quoted}, {rows}, {last}) ON CONFLICT DO NOTHING"
+        ),
+        _ => format!(
+            "UPDATE public.tapedeck_refills SET rows = {rows}, sequence = {last} WHERE {key} \
+             AND last_record = {last_record} AND folder = {quoted} AND rows = {before}"
+        ),
+    };
+    Step::new(format!("storing rows of {folder}"), guard, OTHER.to_owned())
 }
 
 impl fmt::Debug for Refill {
@@ -268,11 +293,13 @@ async fn look(client: &Client, cursor: &Cursor) -> Result<Found, DatabaseError> 
     let holes = hole::holes(client, &cursor.journal).await?;
     let failed = |error| DatabaseError::of("reading how far a refill is".into(), error);
     let rows = client.query(STORED, &[&cursor.sink, &cursor.journal]).await.map_err(failed)?;
-    let number = |number: i64| u64::try_from(number).unwrap_or_default();
     let stored = |row: &tokio_postgres::Row| {
-        ((number(row.get(0)), row.get::<_, String>(1)), number(row.get(2)))
+        let key = (hole::counted(row.get(0))?, row.get::<_, String>(1));
+        Ok((key, Stored { rows: hole::counted(row.get(2))?, last: row.get(3) }))
     };
-    Ok(Found { place, holes, stored: rows.iter().map(stored).collect() })
+    let stored = rows.iter().map(stored).collect::<Result<_, DatabaseError>>()?;
+    let unnoted = client.query_one(UNNOTED, &[&hole::CAUSE, &NAME]).await.map_err(failed)?;
+    Ok(Found { place, holes, unnoted: hole::counted(unnoted.get(0))?, stored })
 }
 
 /// The archive's columns as the journal has them.
@@ -289,9 +316,13 @@ fn journaled(table: &Table, rows: &RecordBatch) -> RecordBatch {
 }
 
 const OPENING_MAX: Duration = Duration::from_secs(15);
-const STORED: &str = "SELECT last_record, folder, rows FROM public.tapedeck_refills \
+const UNNOTED: &str = "SELECT count(*) FROM public.data_gaps g WHERE cause = $1 AND shard = $2 \
+    AND NOT EXISTS (SELECT FROM public.tapedeck_holes h WHERE h.last_row = g.sequence)";
+const STORED: &str = "SELECT last_record, folder, rows, sequence FROM public.tapedeck_refills \
     WHERE sink = $1 AND journal = $2";
 const TURN_FIRST: &str = "a folder is turned to before its rows are taken";
 const OTHER: &str = "another refill has done so meanwhile";
 /// What is added to the `detail` in `data_gaps`.
-const FILLED: &str = "; they were stored from the archive since";
+const SINCE: &str = "; they were stored from the archive since";
+/// Why records are missing where no recorder has been.
+const FIRST: &str = "are in the archive alone: a refill came before the recorder";

@@ -9,40 +9,55 @@ use super::error::{DatabaseError, DatabaseErrorKind};
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     doing: String,
-    /// Statements; the first one changes a row.
-    sql: Option<String>,
+    /// The statement that changes a row.
+    guard: Option<String>,
+    /// What is done with it.
+    others: String,
     /// What is so when it changes none.
     lost: String,
 }
 
 impl Step {
-    /// Guarded by the first statement of `sql`. If that changes no row, `lost` says why.
-    pub(super) fn new(doing: String, sql: String, lost: String) -> Self {
-        Self { doing, sql: Some(sql), lost }
+    /// Guarded by a statement. If that changes no row, `lost` says why.
+    pub(super) fn new(doing: String, guard: String, lost: String) -> Self {
+        Self { doing, guard: Some(guard), others: String::new(), lost }
+    }
+
+    /// The same with other statements behind it.
+    pub(super) fn and(self, others: String) -> Self {
+        Self { others, ..self }
     }
 
     /// Unguarded.
     pub(super) fn none() -> Self {
-        Self { doing: "beginning a transaction".to_owned(), sql: None, lost: String::new() }
+        Self {
+            doing: "beginning a transaction".to_owned(),
+            guard: None,
+            others: String::new(),
+            lost: String::new(),
+        }
     }
 
     /// Begins the transaction.
     pub(super) async fn begin(&self, client: &Client) -> Result<(), DatabaseError> {
         let failed = |error| DatabaseError::of(self.doing.clone(), error);
-        let Some(sql) = &self.sql else {
+        let Some(guard) = &self.guard else {
             return client.batch_execute("BEGIN").await.map_err(failed);
         };
         // In one message, so that the server is waited for once.
-        let answers = client.simple_query(&format!("BEGIN; {sql}")).await.map_err(failed)?;
+        let answers = client.simple_query(&format!("BEGIN; {guard}")).await.map_err(failed)?;
         let mut changed = answers.iter().filter_map(|answer| match answer {
             CommandComplete(rows) => Some(*rows),
             _ => None,
         });
-        if changed.nth(1) == Some(1) {
-            return Ok(());
+        if changed.nth(1) != Some(1) {
+            let what = format!("{}: {}", self.doing, self.lost);
+            return Err(DatabaseError::said(DatabaseErrorKind::Busy, what));
         }
-        let what = format!("{}: {}", self.doing, self.lost);
-        Err(DatabaseError::said(DatabaseErrorKind::Busy, what))
+        match self.others.is_empty() {
+            true => Ok(()),
+            false => client.batch_execute(&self.others).await.map_err(failed),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ impl Merging {
         unfinished: &Path,
     ) -> Self {
         let paths: Vec<PathBuf> = due.files.iter().map(|file| root.join(&file.path)).collect();
-        let shape = Shape::new(due.table, &Selection::default()).strict();
+        let shape = Shape::new(due.table, &Selection { strict: true, ..Selection::default() });
         let passes = Passes::new(disk, shape, &paths, scratch);
         Self { due: due.clone(), unfinished: unfinished.to_owned(), passes, last: None }
     }

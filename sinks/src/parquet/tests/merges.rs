@@ -112,7 +112,8 @@ fn only_what_is_selected_is_read() {
     for (folder, files) in folders(&disk, 3 * FAN_IN, false) {
         let table = table_of(&folder);
         let to = Micros(from.0 + 5_000);
-        let selection = Selection { from, to, prefix: "BTC-6".into(), columns: None };
+        let prefix = "BTC-6".into();
+        let selection = Selection { from, to, prefix, ..Selection::default() };
         let all = merged(&disk, &files, &Selection::default());
         let mut expected = Rows::new();
         for batch in all.map(Result::unwrap) {
