@@ -9,6 +9,7 @@
 //! run once a currency, or can tell an older program whether it may use a newer database.
 
 mod adoption;
+mod aggregates;
 mod beside;
 mod catalog;
 mod cost;

@@ -128,12 +128,12 @@ pub(super) struct Applied {
     pub(super) program: String,
 }
 
-/// A policy on a table.
+/// A policy on a table or on an aggregate.
 #[derive(Debug)]
 pub(super) struct Policy {
     pub(super) table: String,
     pub(super) procedure: String,
-    /// Its age in seconds.
+    /// Its age in seconds: for a refresh, how far it looks back.
     pub(super) seconds: Option<i64>,
 }
 
@@ -295,6 +295,15 @@ impl Catalog {
     }
 }
 
+impl Timescale {
+    /// Whether it is this version (major, minor) or a later one.
+    pub(super) fn is_at_least(&self, version: (u32, u32)) -> bool {
+        let mut numbers = self.version.split('.').map(|number| number.parse().unwrap_or(0));
+        let mut number = || numbers.next().unwrap_or(0);
+        (number(), number()) >= version
+    }
+}
+
 impl Relation {
     fn new(kind: RelationKind, access: String) -> Self {
         Self {
@@ -381,10 +390,15 @@ const BEFORE_COMPRESSION: &str = "SELECT s.chunk_schema, s.chunk_name, \
     WHERE h.hypertable_schema = 'public' AND h.compression_enabled";
 const NEVER_COMPRESSED: &str =
     "SELECT NULL::name AS chunk_schema, NULL::name AS chunk_name, NULL::bigint AS bytes";
-const POLICIES: &str = "SELECT hypertable_name::text, proc_name::text, \
-    extract(epoch FROM coalesce(config ->> 'compress_after', config ->> 'drop_after')::interval)\
-    ::bigint FROM timescaledb_information.jobs WHERE hypertable_schema = 'public' \
-    AND proc_name IN ('policy_compression', 'policy_retention')";
+/// Versions differ in whether an aggregate's policies are under its own name.
+const POLICIES: &str = "SELECT coalesce(a.view_name, j.hypertable_name)::text, proc_name::text, \
+    extract(epoch FROM coalesce(config ->> 'compress_after', config ->> 'drop_after', \
+        config ->> 'start_offset')::interval)::bigint \
+    FROM timescaledb_information.jobs j LEFT JOIN timescaledb_information.continuous_aggregates a \
+        ON a.materialization_hypertable_schema = j.hypertable_schema \
+        AND a.materialization_hypertable_name = j.hypertable_name \
+    WHERE coalesce(a.view_schema, j.hypertable_schema) = 'public' AND proc_name IN (\
+        'policy_compression', 'policy_retention', 'policy_refresh_continuous_aggregate')";
 const APPLIED: &str = "SELECT version, scope, checksum, program FROM tapedeck_migrations \
     ORDER BY version, scope";
 const VERSION: &str = "SELECT version, readable_from FROM tapedeck_schema";

@@ -7,7 +7,9 @@ use schema::{SqlName, Table, tables};
 use super::catalog::{Catalog, RelationKind};
 use super::cost::{Cost, Size};
 use super::steps::{LEDGER, LEDGER_TABLE, READABLE_FROM, STEPS, Step, VERSION};
-use super::{Currency, Options, READER, WRITER, adoption, beside, merge, release, storage};
+use super::{
+    Currency, Options, READER, WRITER, adoption, aggregates, beside, merge, release, storage,
+};
 use crate::postgres::target::{new_rows, quoted};
 
 /// What is to be done, in this order.
@@ -246,8 +248,11 @@ impl Plan {
             let missing = |table: &String| {
                 denied.denied.contains(table) || !catalog.relations.contains_key(table)
             };
-            let tables: Vec<String> =
-                tables_of(catalog, currencies).into_iter().filter(missing).collect();
+            let mut tables = tables_of(catalog, currencies);
+            if name == READER {
+                tables.extend(aggregates::all(catalog, currencies));
+            }
+            tables.retain(missing);
             if !tables.is_empty() {
                 self.grant(name, &tables);
             }

@@ -7,7 +7,7 @@ use schema::{Partition, SqlName, Table, tables};
 use super::catalog::{Catalog, Policy};
 use super::cost::Cost;
 use super::plan::Plan;
-use super::{Options, beside};
+use super::{Options, aggregates, beside};
 use crate::postgres::target::new_rows;
 
 /// What TimescaleDB makes of a table.
@@ -59,7 +59,8 @@ pub(super) fn plan(
     plan: &mut Plan,
 ) {
     let Some(mut storage) = Storage::of(table) else { return };
-    if beside::is_beside(catalog, name) {
+    let beside = beside::is_beside(catalog, name);
+    if beside {
         storage.keep = kept_before(catalog, name);
     }
     let name = &beside::taker(catalog, name);
@@ -115,6 +116,14 @@ pub(super) fn plan(
             ));
         }
     }
+    // An aggregate of the new rows alone would look like one of all.
+    if !beside {
+        let keep = match hypertable {
+            Some(_) => kept(catalog, name),
+            None => storage.keep,
+        };
+        aggregates::plan(catalog, options, (table, name), keep, plan);
+    }
 }
 
 fn index(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan) {
@@ -135,13 +144,18 @@ pub(super) fn time_index(name: &str) -> String {
 
 /// How long the rows before are kept: as long are those from now on.
 fn kept_before(catalog: &Catalog, name: &str) -> Option<Duration> {
-    let old = there(catalog, &beside::old_rows(name), &Kind::RETENTION);
-    let seconds = old.and_then(|policy| u64::try_from(policy.seconds?).ok());
+    kept(catalog, &beside::old_rows(name))
+}
+
+/// How long a table's rows are kept; nothing: for ever.
+fn kept(catalog: &Catalog, name: &str) -> Option<Duration> {
+    let policy = there(catalog, name, &Kind::RETENTION);
+    let seconds = policy.and_then(|policy| u64::try_from(policy.seconds?).ok());
     seconds.map(Duration::from_secs)
 }
 
 /// A policy that is there is left alone, unless the configuration says another age.
-fn policy(
+pub(super) fn policy(
     catalog: &Catalog,
     plan: &mut Plan,
     name: &str,
@@ -167,23 +181,23 @@ fn policy(
 }
 
 /// The table's policy of that kind.
-fn there<'a>(catalog: &'a Catalog, name: &str, kind: &Kind) -> Option<&'a Policy> {
+pub(super) fn there<'a>(catalog: &'a Catalog, name: &str, kind: &Kind) -> Option<&'a Policy> {
     let mut policies = catalog.policies.iter();
     policies.find(|policy| policy.table == name && policy.procedure == kind.procedure)
 }
 
-struct Kind {
+pub(super) struct Kind {
     name: &'static str,
     procedure: &'static str,
     verb: &'static str,
 }
 
 impl Kind {
-    const COMPRESSION: Self =
+    pub(super) const COMPRESSION: Self =
         Self { name: "compression", procedure: "policy_compression", verb: "compress" };
     const RETENTION: Self =
         Self { name: "retention", procedure: "policy_retention", verb: "drop rows of" };
 }
 
-const SEVEN_DAYS: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const SEVEN_DAYS: Duration = Duration::from_secs(7 * 86_400);
 const NINETY_DAYS: Duration = Duration::from_secs(90 * 86_400);
