@@ -7,7 +7,7 @@ mod chunks;
 pub(crate) mod declarations;
 mod interruptions;
 pub(crate) mod queries;
-mod release;
+pub(crate) mod release;
 mod rewrite;
 mod variants;
 mod views;

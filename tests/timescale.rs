@@ -1,5 +1,7 @@
 //! A real TimescaleDB: what `tapedeck migrate` makes of it, and what is recorded into it.
 
+mod aggregates;
+
 use tapedeck_tests::Cluster;
 
 use crate::database::{assert_same, good_end, with_database};

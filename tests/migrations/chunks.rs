@@ -148,7 +148,7 @@ const LISTS: &str = "SELECT relname FROM pg_class WHERE relnamespace = 'public':
     AND relkind IN ('r', 'v')
     AND relname ~ '^(eth_option_quotes|collector_status|lifecycle_events|perpetuals_trades)'";
 const VIEWS: &str = "SELECT viewname FROM pg_views WHERE schemaname = 'public'
-    AND viewname <> 'hourly' ORDER BY 1";
+    AND viewname !~ '^hourly$|_1m$' ORDER BY 1";
 /// Whether chunks of 2025 are compressed: some are, some are not.
 const SIZES: &str = "SELECT bool_or(is_compressed), bool_or(NOT is_compressed)
     FROM timescaledb_information.chunks

@@ -86,7 +86,7 @@ fn a_release_that_is_killed_has_changed_nothing() {
 
 /// Rows that the predecessor's keys have no place for: two of an instant, and one of an instant
 /// that the predecessor has a row of.
-pub(super) const OURS: &str = "
+pub(crate) const OURS: &str = "
 INSERT INTO eth_option_quotes (timestamp, instrument, delta, received_at, sequence) VALUES
     ('2025-11-10 00:00+00', 'ETH-28NOV25-3000-C', 1234567.123456789, '2025-11-10 00:00+00', 7),
     ('2025-11-10 00:00+00', 'ETH-28NOV25-3000-P', -0.125, '2025-11-10 00:00+00', 8),
@@ -97,7 +97,7 @@ INSERT INTO perpetuals_trades (timestamp, trade_id, instrument, price, amount, d
         1)";
 
 /// The predecessor's, with the columns that tell them apart.
-pub(super) const STATEMENTS: [&str; 3] = [
+pub(crate) const STATEMENTS: [&str; 3] = [
     "INSERT INTO eth_option_quotes (timestamp, instrument, best_bid_price, delta)
      VALUES ('2025-11-11 00:00+00', 'theirs', 0.05, NULL)
      ON CONFLICT (timestamp, instrument) DO UPDATE SET

@@ -47,11 +47,8 @@ pub(super) fn plan(
     );
     let mut sql = vec![view, refresh(timescale, &aggregate, keep)];
     if timescale.is_at_least(REFRESHES_COMPRESSED) {
-        let age = options.compress_after.unwrap_or(SEVEN_DAYS).as_secs();
-        sql.push(format!("ALTER MATERIALIZED VIEW {aggregate} SET (timescaledb.compress = true)"));
-        sql.push(format!(
-            "SELECT add_compression_policy('{aggregate}', make_interval(secs => {age}))"
-        ));
+        let age = options.compress_after.unwrap_or(SEVEN_DAYS);
+        sql.push(compress(&aggregate, age));
     }
     let (scope, program) = (scope(&aggregate), env!("CARGO_PKG_VERSION"));
     sql.push(format!(
@@ -91,7 +88,7 @@ fn scope(aggregate: &str) -> String {
 }
 
 /// The policies of an aggregate that is there follow those of its table. One that somebody has
-/// removed is not made again.
+/// removed is made again only when that is asked for.
 fn go_along(
     catalog: &Catalog,
     options: &Options,
@@ -99,23 +96,36 @@ fn go_along(
     keep: Option<Duration>,
     plan: &mut Plan,
 ) {
+    let Some(timescale) = &catalog.timescale else { return };
     let aggregate = of(name);
     if there(catalog, &aggregate, &Kind::COMPRESSION).is_some() {
         policy(catalog, plan, &aggregate, &Kind::COMPRESSION, options.compress_after, SEVEN_DAYS);
+    } else if options.repair && timescale.is_at_least(REFRESHES_COMPRESSED) {
+        let age = options.compress_after.unwrap_or(SEVEN_DAYS);
+        plan.push(format!("compress {aggregate} again"), compress(&aggregate, age));
     }
-    let (Some(timescale), Some(keep)) = (&catalog.timescale, keep) else { return };
-    let back_max = i64::try_from(back(keep)).ok();
-    let too_far = |policy: &Policy| policy.seconds.is_none() || policy.seconds > back_max;
-    let mut policies = catalog.policies.iter();
-    if policies.any(|it| it.table == aggregate && it.procedure == REFRESH && too_far(it)) {
+    let is_refresh = |it: &&Policy| it.table == aggregate && it.procedure == REFRESH;
+    let mut refreshes = catalog.policies.iter().filter(is_refresh).peekable();
+    let add = refresh(timescale, &aggregate, keep);
+    if refreshes.peek().is_none() && options.repair {
+        plan.push(format!("refresh {aggregate} again"), add);
+    } else if let Some(keep) = keep
+        && refreshes.any(|it| it.seconds.is_none() || it.seconds > i64::try_from(back(keep)).ok())
+    {
         plan.push(
             format!("refresh {aggregate} no further back than {name} keeps its rows"),
-            format!(
-                "SELECT remove_continuous_aggregate_policy('{aggregate}');\n{}",
-                refresh(timescale, &aggregate, Some(keep))
-            ),
+            format!("SELECT remove_continuous_aggregate_policy('{aggregate}');\n{add}"),
         );
     }
+}
+
+/// The policy that compresses an aggregate, by instrument.
+fn compress(aggregate: &str, age: Duration) -> String {
+    let age = age.as_secs();
+    format!(
+        "ALTER MATERIALIZED VIEW {aggregate} SET (timescaledb.compress = true);\n\
+         SELECT add_compression_policy('{aggregate}', make_interval(secs => {age}))"
+    )
 }
 
 /// The policy that refreshes an aggregate. Minutes whose rows have been dropped would be taken for
