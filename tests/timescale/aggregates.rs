@@ -256,7 +256,8 @@ fn earlier(cluster: &Cluster, table: &str) -> String {
     )
 }
 
-/// Rows of the very instants of each instrument's first and last one, which come in a wrong order.
+/// Rows of the very instants of each instrument's first and last one, which come in a wrong order;
+/// and a quote of a moment before, which comes behind them.
 fn put_ties(cluster: &Cluster, table: &str) {
     let put = match table.ends_with("trades") {
         true => TIED_TRADES,
@@ -316,10 +317,11 @@ FROM (SELECT DISTINCT ON (instrument, timestamp::date) * FROM TABLE
 ORDER BY place";
 const TIED_QUOTES: &str = "
 INSERT INTO TABLE (timestamp, instrument, mark_price, best_bid_price, received_at, sequence)
-SELECT timestamp, instrument, n, CASE n WHEN 3 THEN NULL ELSE n END, now(), sequence SIGN n
+SELECT timestamp - early, instrument, n, CASE n WHEN 3 THEN NULL ELSE n END, now(), sequence SIGN n
 FROM (SELECT DISTINCT ON (instrument, timestamp::date) * FROM TABLE
         ORDER BY instrument, timestamp::date, timestamp WAY, sequence WAY) AS one,
-    (VALUES (1, 2), (2, 3), (3, 1)) AS many (place, n)
+    (VALUES (1, 2, '0 s'::interval), (2, 3, '0 s'), (3, 1, '0 s'), (4, 9, '1 ms'))
+        AS many (place, n, early)
 ORDER BY place";
 /// As its users had them, cut into chunks.
 const THEIRS: &str = "
