@@ -37,6 +37,11 @@ fn each_minute_is_what_its_rows_are() {
     }
     refresh(&cluster);
     assert_right(&cluster, "late rows are in");
+    // The example of the page asks what there is.
+    let page = std::fs::read_to_string(tapedeck_tests::root().join("docs/database.md")).unwrap();
+    let example = page.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+    let bars = sql(example.expect("an example"));
+    assert!(!bars.is_empty() && bars.lines().all(|bar| bar.split('|').count() == 7), "{bars}");
     assert!(done(&url, &[]).contains("nothing to do"));
 }
 

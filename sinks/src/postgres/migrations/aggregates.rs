@@ -241,6 +241,28 @@ mod tests {
         }
     }
 
+    /// What a version of TimescaleDB cannot bear is not asked of it.
+    #[test]
+    fn versions_are_told_apart() {
+        for (version, batches, compresses) in [
+            ("2.17.2", false, false),
+            ("2.19.3", true, false),
+            ("2.20.0", true, false),
+            ("2.21.0", true, true),
+            ("2.23.0-dev", true, true),
+            ("3.0.0", true, true),
+        ] {
+            let schema = "public".to_owned();
+            let timescale = Timescale { version: version.to_owned(), community: true, schema };
+            let catalog = Catalog { timescale: Some(timescale), ..Catalog::default() };
+            let plan = Plan::new(&catalog, &Options::default());
+            let mut changes = plan.changes.iter().map(|change| &change.sql);
+            let sql = changes.find(|sql| sql.contains("perpetuals_quotes_1m")).unwrap();
+            assert_eq!(sql.contains("buckets_per_batch"), batches, "{version}");
+            assert_eq!(sql.contains("add_compression_policy"), compresses, "{version}");
+        }
+    }
+
     #[test]
     fn a_mark_in_the_ledger_is_no_currency() {
         assert!(scope("btc_option_quotes_1m").parse::<Currency>().is_err());

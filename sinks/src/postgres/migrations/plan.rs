@@ -78,8 +78,8 @@ impl Plan {
         match &catalog.timescale {
             None => plan.warn(
                 "TimescaleDB is not in this database: tapedeck makes plain tables, without \
-                 chunks, compression and retention (to have them: CREATE EXTENSION timescaledb, \
-                 then tapedeck migrate)",
+                 chunks, compression, retention and aggregates (to have them: CREATE EXTENSION \
+                 timescaledb, then tapedeck migrate)",
             ),
             Some(timescale) if !timescale.community => plan.warn(&format!(
                 "this is TimescaleDB {} of the Apache edition, which has no compression, no \

@@ -104,26 +104,32 @@ pub(super) fn plan(
         }
         policy(catalog, plan, name, &Kind::COMPRESSION, options.compress_after, SEVEN_DAYS);
     }
-    if let Some(keep) = storage.keep {
-        // Rows that somebody has kept are never dropped unasked, nor is a policy that somebody has
-        // removed made again.
-        if hypertable.is_none() {
-            policy(catalog, plan, name, &Kind::RETENTION, None, keep);
-        } else if catalog.version.is_none() && there(catalog, name, &Kind::RETENTION).is_none() {
+    let keep = retention(catalog, storage, name, plan);
+    // An aggregate of the new rows alone would look like one of all.
+    if !beside {
+        aggregates::plan(catalog, options, (table, name), keep, plan);
+    }
+}
+
+/// Adds the policy that drops old rows, and says how long rows are kept; nothing: for ever. Rows
+/// that somebody has kept are never dropped unasked, nor is a policy that somebody has removed
+/// made again.
+fn retention(catalog: &Catalog, storage: Storage, name: &str, plan: &mut Plan) -> Option<Duration> {
+    let is_cut = catalog.relations.get(name).is_some_and(|it| it.hypertable.is_some());
+    if is_cut {
+        let there = there(catalog, name, &Kind::RETENTION).is_some();
+        if storage.keep.is_some() && catalog.version.is_none() && !there {
             plan.warn(&format!(
                 "{name} keeps all its rows, as it has done: tapedeck drops old rows only of \
                  tables that it makes"
             ));
         }
+        return kept(catalog, name);
     }
-    // An aggregate of the new rows alone would look like one of all.
-    if !beside {
-        let keep = match hypertable {
-            Some(_) => kept(catalog, name),
-            None => storage.keep,
-        };
-        aggregates::plan(catalog, options, (table, name), keep, plan);
+    if let Some(keep) = storage.keep {
+        policy(catalog, plan, name, &Kind::RETENTION, None, keep);
     }
+    storage.keep
 }
 
 fn index(catalog: &Catalog, table: &Table, name: &str, plan: &mut Plan) {
