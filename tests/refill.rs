@@ -228,7 +228,7 @@ const SLOW: &str = "\
     CREATE TRIGGER slowly BEFORE INSERT OR UPDATE ON tapedeck_refills \
         FOR EACH ROW EXECUTE FUNCTION slowly()";
 
-fn refill(market: &Market, url: &str, flags: &[&str]) -> Command {
+pub(crate) fn refill(market: &Market, url: &str, flags: &[&str]) -> Command {
     let mut command = tapedeck(&["refill", "postgres", "--from", "parquet"]);
     command.args(flags).env("TAPEDECK_JOURNAL__DATA", market.data());
     // As many transactions as can be.
@@ -326,6 +326,6 @@ const LET_GO: &str = "were no longer in the journal when the database asked for 
 const RECORDS: u64 = 320;
 
 /// The notes are the database's own: the archive has none of them.
-fn forget_notes(cluster: &Cluster, database: &str) {
+pub(crate) fn forget_notes(cluster: &Cluster, database: &str) {
     let _ = cluster.psql(database, "DELETE FROM data_gaps WHERE cause = 'sink_away'");
 }

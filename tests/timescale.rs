@@ -5,8 +5,9 @@ mod aggregates;
 use tapedeck_tests::Cluster;
 
 use crate::database::{assert_same, good_end, with_database};
-use crate::market::Market;
+use crate::market::{Market, run};
 use crate::migrations::{declarations, done, queries};
+use crate::refill::{forget_notes, refill};
 
 #[test]
 fn a_new_database_is_cut_and_compressed() {
@@ -51,6 +52,23 @@ fn compressed_chunks_take_rows() {
     assert_eq!(cluster.psql("postgres", compressed), before, "it is the same chunks");
     let _ = market.assert_gaps_cover();
     assert_same(&cluster, "postgres", &market);
+}
+
+/// What comes from the archive lies in chunks as everything does, and is in the minutes.
+#[test]
+fn a_refill_fills_chunks() {
+    let Some(cluster) = Cluster::timescale("timescale::a_refill_fills_chunks") else { return };
+    let market = Market::start(&["--options", "200", "--rate", "800"]);
+    market.record(&["--for", "3s"]);
+    let (code, output) = run(&mut refill(&market, &cluster.url("postgres"), &[]));
+    assert_eq!(code, Some(0), "{output}");
+    forget_notes(&cluster, "postgres");
+    assert_same(&cluster, "postgres", &market);
+    let chunks = "SELECT count(*) > 0 FROM show_chunks('btc_option_quotes')";
+    assert_eq!(cluster.psql("postgres", chunks), "t");
+    let quotes = "SELECT (SELECT sum(quotes) FROM btc_option_quotes_1m) = count(*) \
+                  FROM btc_option_quotes";
+    assert_eq!(cluster.psql("postgres", quotes), "t");
 }
 
 /// Rows that are older than what tapedeck keeps, in hypertables that were there before: one that
