@@ -257,5 +257,5 @@ fn records_that_are_gone_are_named_once() {
     take(14, 12);
     take(16, 14);
     let holes = format!("{holes} WHERE last_record > 12");
-    assert_eq!(cluster.psql(database, &holes), "13|13||13999\n15|15|14010|15999");
+    assert_eq!(cluster.psql(database, &holes), "13|13|∅|13999\n15|15|14010|15999");
 }
