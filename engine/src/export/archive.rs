@@ -1,4 +1,4 @@
-//! The archive as exports and refills see it: folders of Parquet files that the recorder's manifest names.
+//! The archive as exports and refills see it: folders of Parquet files that the manifest names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
