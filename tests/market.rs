@@ -146,6 +146,14 @@ pub(crate) fn run(command: &mut Command) -> (Option<i32>, String) {
     (status.code(), running.output())
 }
 
+/// Runs a command of the program to this exit code: all that it printed.
+#[track_caller]
+pub(crate) fn ended(command: &mut Command, code: i32) -> String {
+    let (ended, output) = run(command);
+    assert_eq!(ended, Some(code), "{output}");
+    output
+}
+
 /// The path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a test's path is UTF-8")

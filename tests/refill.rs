@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tapedeck_tests::{Cluster, Running, archived, binary};
 
 use crate::database::{assert_same, good_end, with_database};
-use crate::market::{Market, PATIENCE, run, tapedeck};
+use crate::market::{Market, PATIENCE, ended, tapedeck};
+use crate::sinks::sinks;
 
 const LOAD: [&str; 4] = ["--options", "300", "--rate", "1500"];
 
@@ -75,13 +76,12 @@ fn a_restored_database_gets_what_is_gone_from_the_journal() {
     let [first, first_row, rows] = numbers(&hole);
     assert_eq!(first, position.parse::<u64>().unwrap() + 1);
     assert_eq!(first_row, row.parse::<u64>().unwrap() + 1);
-    let listed = ended(&mut with_database(sinks_list(&market), &url), 0);
+    let listed = ended(&mut with_database(sinks(&market, &["list"]), &url), 0);
     assert!(listed.contains(&format!("lacks {rows} rows of the records {first} to")), "{listed}");
 
     // An archive that ends before the hole does, of which some was stored, would be gone on with
     // in another order.
-    let mut old = refill(&market, &url, &[]);
-    let output = ended(old.arg("--data").arg(&backup), 4);
+    let output = ended(&mut from(&backup, &url), 4);
     assert!(output.contains("fill it from the recorder's own"), "{output}");
 
     // A second hole comes before the first is filled.
@@ -95,7 +95,7 @@ fn a_restored_database_gets_what_is_gone_from_the_journal() {
     assert_eq!(stored_rows(&output), rows + more, "{output}");
     assert!(output.contains("2 of 2 holes filled"), "{output}");
     stop(&mut recorder);
-    let listed = ended(&mut with_database(sinks_list(&market), &url), 0);
+    let listed = ended(&mut with_database(sinks(&market, &["list"]), &url), 0);
     assert!(!listed.contains("lacks"), "{listed}");
     assert_eq!(note(&cluster, "restored"), [filled(first, LET_GO), filled(second, LET_GO)]);
     let noted = "SELECT count(DISTINCT start_time) FROM data_gaps WHERE cause = 'sink_away'";
@@ -229,13 +229,12 @@ const SLOW: &str = "\
         FOR EACH ROW EXECUTE FUNCTION slowly()";
 
 pub(crate) fn refill(market: &Market, url: &str, flags: &[&str]) -> Command {
-    let mut command = tapedeck(&["refill", "postgres", "--from", "parquet"]);
-    command.args(flags).env("TAPEDECK_JOURNAL__DATA", market.data());
-    // As many transactions as can be.
-    command.env("TAPEDECK_SINKS__POSTGRES__TRANSACTION_BYTES_MAX", "1048576");
-    with_database(command, url)
+    let mut command = from(&market.data(), url);
+    command.args(flags);
+    command
 }
 
+/// A refill from the archive in that folder, in as many transactions as can be.
 fn from(data: &Path, url: &str) -> Command {
     let mut command = tapedeck(&["refill", "postgres", "--from", "parquet", "--data"]);
     command.arg(data).env("TAPEDECK_SINKS__POSTGRES__TRANSACTION_BYTES_MAX", "1048576");
@@ -255,8 +254,10 @@ fn record_until_noted(market: &Market, cluster: &Cluster, database: &str) -> (Ru
     assert_eq!(cluster.psql(database, there), "t");
     let before = cluster.psql(database, holes);
     let url = cluster.url(database);
-    let recorder = Running::start(&mut with_database(market.recorder(&[]), &url));
+    let mut recorder = Running::start(&mut with_database(market.recorder(&[]), &url));
+    let end = Instant::now() + PATIENCE;
     while cluster.psql(database, holes) == before {
+        assert!(recorder.is_at_work() && Instant::now() < end, "{}", recorder.output());
         sleep(Duration::from_millis(100));
     }
     let newest = "SELECT first_record, first_row, last_row - first_row + 1 FROM tapedeck_holes \
@@ -274,12 +275,6 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.expect("cp runs").success());
 }
 
-fn sinks_list(market: &Market) -> Command {
-    let mut command = tapedeck(&["sinks", "list", "--data"]);
-    command.arg(market.data());
-    command
-}
-
 /// Lets the journal go of all but its last segment, as a recorder does after two days.
 fn let_go(market: &Market) {
     let folders = fs::read_dir(market.data().join("journal")).unwrap();
@@ -290,13 +285,6 @@ fn let_go(market: &Market) {
     let _ = segments.pop();
     assert!(!segments.is_empty());
     segments.iter().for_each(|path| fs::remove_file(path).unwrap());
-}
-
-#[track_caller]
-fn ended(command: &mut Command, code: i32) -> String {
-    let (ended, output) = run(command);
-    assert_eq!(ended, Some(code), "{output}");
-    output
 }
 
 /// How many rows a refill said it has stored.

@@ -6,7 +6,7 @@ use std::process::Command;
 use tapedeck_tests::{Cluster, Running};
 
 use crate::database::{good_end, with_database};
-use crate::market::{Market, PATIENCE, run, tapedeck};
+use crate::market::{Market, PATIENCE, ended, tapedeck};
 
 const LOAD: [&str; 4] = ["--options", "20", "--rate", "100"];
 
@@ -69,17 +69,10 @@ fn a_database_is_listed_as_it_is() {
     assert!(output.contains("parquet: holds") && output.contains("Connection refused"), "{output}");
 }
 
-fn sinks(market: &Market, words: &[&str]) -> Command {
+pub(crate) fn sinks(market: &Market, words: &[&str]) -> Command {
     let mut command = tapedeck(&["sinks"]);
     command.args(words).arg("--data").arg(market.data());
     command
-}
-
-#[track_caller]
-fn ended(command: &mut Command, code: i32) -> String {
-    let (ended, output) = run(command);
-    assert_eq!(ended, Some(code), "{output}");
-    output
 }
 
 /// The journal's newest record, as `list` says it.

@@ -49,7 +49,7 @@ pub use refill::{Archived, Refill, Stored};
 
 use cursor::{Cursor, Place};
 use pipe::Pipe;
-use session::Session;
+use session::{Patience, Session};
 use writer::{ANSWER_MAX, Writer, in_time};
 
 /// The database sink.
@@ -161,15 +161,10 @@ impl Postgres {
     /// [`SinkErrorKind::Stop`] when waiting will not help: a wrong password, a missing database, a
     /// table that does not fit.
     pub fn prepare(&mut self, journal: &str) -> Result<Position, SinkError> {
-        self.ready(journal, PREPARE_MAX, PREPARE_MAX)
+        self.ready(journal, Patience { opening: PREPARE_MAX, migrating: PREPARE_MAX })
     }
 
-    fn ready(
-        &mut self,
-        journal: &str,
-        patience: Duration,
-        migrating_max: Duration,
-    ) -> Result<Position, SinkError> {
+    fn ready(&mut self, journal: &str, patience: Patience) -> Result<Position, SinkError> {
         self.opened = None;
         let cursor = Cursor::new(NAME, journal, self.guarded);
         let looker = cursor.clone();
@@ -177,17 +172,14 @@ impl Postgres {
         let migrations = self.options.migrations.clone();
         let opened = Writer::start(async move || {
             let name = format!("tapedeck {}", looker.journal);
-            let opening = Session::open(&address, &trust, &name, NAME);
-            let mut session = in_time(patience, "opening a session", opening).await?;
-            if let Some(options) = &migrations {
-                let migrating = session.migrate(options);
-                in_time(migrating_max, "migrating the database", migrating).await?;
-            }
+            let ready = Session::ready(&address, &trust, &name, migrations.as_ref(), patience);
+            let mut session = ready.await?;
             let looking = async {
                 session.look_again().await?;
                 looker.read(&session.client).await
             };
-            let place = in_time(patience, "looking at the database's tables", looking).await?;
+            let doing = "looking at the database's tables";
+            let place = in_time(patience.opening, doing, looking).await?;
             Ok((session, place))
         });
         let (writer, accepted) = opened.map_err(failure::sink_error)?;
@@ -233,7 +225,8 @@ impl Sink for Postgres {
     }
 
     fn open(&mut self, journal: &str) -> Result<Position, SinkError> {
-        self.ready(journal, ANSWER_MAX, MIGRATING_MAX).map_err(wait)
+        let patience = Patience { opening: ANSWER_MAX, migrating: MIGRATING_MAX };
+        self.ready(journal, patience).map_err(wait)
     }
 
     fn write(&mut self, batches: &[Arc<Batch>]) -> Result<Accepted, SinkError> {

@@ -43,12 +43,6 @@ impl Pipe {
         }
     }
 
-    /// Counts from there what is stored. Nothing may be on its way.
-    pub(super) fn begin_at(&mut self, stored: u64) {
-        assert!(self.under_way.is_none() && self.is_empty(), "all is stored");
-        self.stored = stored;
-    }
-
     /// Gathers a record.
     pub(super) fn take(&mut self, batch: Arc<Batch>) -> Result<(), DatabaseError> {
         let (writer, destinations) = (&mut self.writer, &mut self.destinations);

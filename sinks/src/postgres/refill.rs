@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::cast::AsArray;
@@ -24,11 +23,11 @@ use super::error::DatabaseError;
 use super::hole::{self, Hole};
 use super::load::Load;
 use super::pipe::Pipe;
-use super::session::Session;
+use super::session::{Patience, Session};
 use super::step::{Step, literal};
 use super::target::quoted;
 use super::writer::{ANSWER_MAX, Writer, in_time};
-use super::{MIGRATING_MAX, NAME, Options};
+use super::{MIGRATING_MAX, NAME, Options, PREPARE_MAX};
 
 /// A database whose holes are being filled.
 pub struct Refill {
@@ -99,12 +98,9 @@ impl Refill {
         let (address, trust) = (address.clone(), Arc::clone(trust));
         let (writer, found) = Writer::start(async move || {
             let name = format!("tapedeck refill {}", looker.journal);
-            let opening = Session::open(&address, &trust, &name, NAME);
-            let mut session = in_time(OPENING_MAX, "opening a session", opening).await?;
-            if let Some(options) = &migrations {
-                let migrating = session.migrate(options);
-                in_time(MIGRATING_MAX, "migrating the database", migrating).await?;
-            }
+            let patience = Patience { opening: PREPARE_MAX, migrating: MIGRATING_MAX };
+            let ready = Session::ready(&address, &trust, &name, migrations.as_ref(), patience);
+            let mut session = ready.await?;
             let looking = async {
                 session.look_again().await?;
                 look(&session.client, &looker).await
@@ -160,7 +156,6 @@ impl Refill {
         let key = (hole.last_record, folder.to_owned());
         let taken = self.stored.get(&key).copied().unwrap_or_default();
         self.at = Some(At { key, taken, sent: taken });
-        self.pipe.begin_at(taken.rows);
         Ok(taken)
     }
 
@@ -315,7 +310,6 @@ fn journaled(table: &Table, rows: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(table.arrow(), columns.collect()).expect("the archive's columns are ours")
 }
 
-const OPENING_MAX: Duration = Duration::from_secs(15);
 const UNNOTED: &str = "SELECT count(*) FROM public.data_gaps g WHERE cause = $1 AND shard = $2 \
     AND NOT EXISTS (SELECT FROM public.tapedeck_holes h WHERE h.last_row = g.sequence)";
 const STORED: &str = "SELECT last_record, folder, rows, sequence FROM public.tapedeck_refills \

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use schema::tables::Quarantined;
@@ -16,16 +17,24 @@ use super::load::Load;
 use super::migrations;
 use super::parcel::Chunks;
 use super::target::Target;
+use super::writer::in_time;
 
 /// A session that only this sink of this journal has.
 pub(super) struct Session {
     pub(super) client: Client,
-    /// What refused rows are said to come from.
-    pub(super) source: &'static str,
     /// For what is encoded here and not where it was gathered.
     pub(super) chunks: Chunks,
     catalog: Statement,
     destinations: HashMap<String, Destination>,
+}
+
+/// For how long a database is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Until it answers.
+    pub(super) opening: Duration,
+    /// While it is migrated.
+    pub(super) migrating: Duration,
 }
 
 /// A table that was found fit, and the statement that takes rows into it.
@@ -39,24 +48,37 @@ pub(super) struct Destination {
 
 impl Session {
     /// Opens a session of that name and ends what is left of earlier ones.
-    pub(super) async fn open(
+    async fn open(
         address: &Address,
         trust: &Arc<ClientConfig>,
         name: &str,
-        source: &'static str,
     ) -> Result<Self, DatabaseError> {
         let client = connect(&address.kept_alive(), trust).await?;
         prepare(&client, name).await?;
         let catalog = Relation::question(&client).await?;
         let (chunks, destinations) = (Chunks::default(), HashMap::new());
-        Ok(Self { client, source, chunks, catalog, destinations })
+        Ok(Self { client, chunks, catalog, destinations })
+    }
+
+    /// The same, with the database brought to its shape; each in its time.
+    pub(super) async fn ready(
+        address: &Address,
+        trust: &Arc<ClientConfig>,
+        name: &str,
+        migrations: Option<&migrations::Options>,
+        patience: Patience,
+    ) -> Result<Self, DatabaseError> {
+        let opening = Self::open(address, trust, name);
+        let mut session = in_time(patience.opening, "opening a session", opening).await?;
+        if let Some(options) = migrations {
+            let migrating = session.migrate(options);
+            in_time(patience.migrating, "migrating the database", migrating).await?;
+        }
+        Ok(session)
     }
 
     /// Brings the database to the shape that this program needs.
-    pub(super) async fn migrate(
-        &mut self,
-        options: &migrations::Options,
-    ) -> Result<(), DatabaseError> {
+    async fn migrate(&mut self, options: &migrations::Options) -> Result<(), DatabaseError> {
         let plan = migrations::migrate(&mut self.client, options).await?;
         for warning in &plan.warnings {
             tracing::warn!("{warning}");

@@ -145,7 +145,7 @@ impl Session {
 
     /// Refused rows as rows of the quarantine.
     async fn quarantined(&mut self, refused: &[Refused]) -> Result<Parcel, DatabaseError> {
-        let load = quarantine::load(refused, self.source);
+        let load = quarantine::load(refused, super::NAME);
         let (mut parcel, mut again) =
             (Parcel::new(self.destination(&load).await?, &self.chunks), Vec::new());
         parcel.add(&load, &mut again);
