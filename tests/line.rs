@@ -17,7 +17,7 @@ mod venue;
 mod weather;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use account::Account;
@@ -25,7 +25,7 @@ use archive::Archive;
 use coverage::Coverage;
 use record::Record;
 use venue::Venue;
-use world::{OUTAGES, World};
+use world::{OUTAGES, Outage, World};
 
 #[test]
 fn every_identity_is_stored_once_or_named() {
@@ -46,6 +46,37 @@ fn every_identity_is_stored_once_or_named() {
     assert!(seeds < ALL_SEEDS || never.is_empty(), "never seen in {seeds} worlds: {never:#?}");
 }
 
+/// What is listed while the exchange is away is known when the lists are asked for, and its trades
+/// are asked for then.
+#[test]
+fn an_outage_over_eight_loses_no_trade() {
+    // In the one trades of new options are lost if nobody expects them, in the other those of
+    // options that expire.
+    let seeds = number("SEED").map_or(vec![1, 5], |seed| vec![seed]);
+    for seed in seeds {
+        let world = World::over_eight(seed);
+        let outage = world.outages()[0];
+        let (account, _, venue, archive) = run(world);
+        check_told(&venue, &archive);
+        let unheard = unheard(&venue, outage);
+        println!("{account}\n{} options were listed and traded meanwhile", unheard.len());
+        assert!(!unheard.is_empty(), "seed {seed} shows nothing");
+    }
+}
+
+/// Options that were listed during an outage and traded in it.
+fn unheard(venue: &Venue, outage: Outage) -> BTreeSet<String> {
+    let within = |at: u64| (outage.from..outage.until).contains(&at);
+    let listed = venue.listed().into_iter();
+    let new = listed.filter(|it| within((it.created_ms * 1_000 - START_US).max(0) as u64));
+    let new: BTreeSet<String> = new.map(|it| it.name).collect();
+    let sent = venue.market.iter().filter(|sent| within(sent.at));
+    let texts: Vec<&str> =
+        sent.filter(|sent| sent.channel.starts_with("trades.")).map(|sent| &*sent.text).collect();
+    let traded = |name: &String| texts.iter().any(|text| text.contains(&format!("\"{name}\"")));
+    new.into_iter().filter(traded).collect()
+}
+
 /// All of the exchange's options, a steward, faults; in a week two outages.
 #[test]
 fn a_day_is_recorded() {
@@ -63,7 +94,8 @@ fn record(days: u64) {
     let seed = number("SEED").unwrap_or(1);
     let (account, record, venue, archive) = run(World::of_days(days, seed));
     check_told(&venue, &archive);
-    let coverage = Coverage::new(&record, &venue, &archive, &OUTAGES);
+    let outages = OUTAGES.map(|it| (it.from, it.until));
+    let coverage = Coverage::new(&record, &venue, &archive, &outages);
     println!("{account}\n{coverage}");
     assert!(coverage.share() >= 0.999, "{coverage}");
 }

@@ -3,7 +3,8 @@
 //! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
 //! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
 //! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
-//! `holes` names the trades that are missing, `mending` asks for them again; `states` passes on
+//! `holes` names the trades that are missing, `mending` asks for them again, `latecomers` knows
+//! of options that were listed unseen; `states` passes on
 //! what is said of instruments; `tally` counts everything that is not a row; [`instruments`] reads
 //! the list of instruments.
 //! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
@@ -18,6 +19,7 @@ mod holes;
 mod identities;
 mod index;
 pub mod instruments;
+mod latecomers;
 mod levels;
 mod mending;
 pub mod nesting;
@@ -68,7 +70,8 @@ impl Decode for Decoder {
     }
 
     fn unasked_since(&self) -> Option<Micros> {
-        self.mending.unasked_since()
+        let known = [self.mending.unasked_since(), self.latecomers.since()];
+        known.into_iter().flatten().min()
     }
 
     fn question_at(&self) -> Duration {
@@ -94,10 +97,14 @@ impl Decode for Decoder {
     }
 
     fn settle(&mut self, last: bool, now: Now, rows: &mut Rows) {
+        self.ask_for_latecomers(now.monotonic);
         self.name_holes(last, now, rows);
     }
 
     fn deadline(&self) -> Duration {
-        if self.untold.is_empty() { self.waiting.deadline() } else { Duration::ZERO }
+        match self.untold.is_empty() && !self.latecomers.are_due() {
+            true => self.waiting.deadline(),
+            false => Duration::ZERO,
+        }
     }
 }

@@ -27,6 +27,8 @@ struct Currency {
     /// Asked for while a question was under way: its answer may be too old.
     doubted: bool,
     failures: u32,
+    /// Why the last question had no answer, if it had none.
+    failed: Option<Failed>,
 }
 
 /// Why a question has no answer.
@@ -52,6 +54,7 @@ impl Manager {
             asking: false,
             doubted: false,
             failures: 0,
+            failed: None,
         };
         Self { interval, currencies: currencies.iter().map(currency).collect() }
     }
@@ -74,7 +77,7 @@ impl Manager {
     pub fn answered(&mut self, currency: &str, now: Now) {
         let pause = self.interval.min(until_eight(now.utc));
         self.end(currency, |it| {
-            it.failures = 0;
+            (it.failures, it.failed) = (0, None);
             it.due = now.monotonic + if it.doubted { Duration::ZERO } else { pause };
         });
     }
@@ -89,6 +92,7 @@ impl Manager {
         self.end(currency, |it| {
             let pause = least.saturating_mul(1 << it.failures.min(DOUBLINGS_MAX));
             it.failures = it.failures.saturating_add(1);
+            it.failed = Some(failed);
             it.due = now.monotonic + pause.min(most);
         });
     }
@@ -100,6 +104,20 @@ impl Manager {
                 it.due = it.due.min(now.monotonic);
             }
             it.doubted = true;
+        }
+    }
+
+    /// The exchange has come back after it could not be heard: what it said meanwhile is in its
+    /// lists, and a pause for want of an answer is over.
+    pub fn returned(&mut self, now: Now) {
+        for it in &mut self.currencies {
+            let soon = match it.failed {
+                Some(Failed::Throttled) => continue,
+                Some(Failed::Unanswered) => now.monotonic + UNANSWERED_MIN,
+                None => now.monotonic,
+            };
+            it.due = it.due.min(soon);
+            (it.failures, it.doubted) = (0, true);
         }
     }
 
@@ -181,6 +199,25 @@ mod tests {
             pauses.push(due_in(&manager, now));
         }
         assert_eq!(pauses, [5, 10, 120, 240], "a doubt does not shorten a pause");
+    }
+
+    #[test]
+    fn an_exchange_that_is_back_is_asked_soon() {
+        let (mut manager, now) = (manager(), now(10_000));
+        for (failed, next) in [(Failed::Unanswered, 5), (Failed::Throttled, 120)] {
+            for _ in 0..3 {
+                let due = manager.deadline().unwrap().max(now.monotonic);
+                assert!(manager.ask(Now { monotonic: due, ..now }).is_some());
+                manager.failed("BTC", failed, now);
+            }
+            manager.returned(now);
+            assert_eq!(due_in(&manager, now), next, "{failed:?}");
+        }
+        let due = Now { monotonic: manager.deadline().unwrap(), ..now };
+        assert!(manager.ask(due).is_some());
+        manager.answered("BTC", due);
+        manager.returned(due);
+        assert_eq!(due_in(&manager, due), 0);
     }
 
     #[test]

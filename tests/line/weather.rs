@@ -267,6 +267,12 @@ impl Weather {
         Self { rules: text, ordered, faults, until: until as u64 * 1_000_000, pause_us }
     }
 
+    /// Nothing goes wrong of itself until then, in µs.
+    pub(super) fn calm(until: u64) -> Self {
+        let (rules, ordered, faults) = (String::new(), Vec::new(), Vec::new());
+        Self { rules, ordered, faults, until, pause_us: u64::MAX / 4 }
+    }
+
     /// Of some days: a fault in three hours, and an exchange with small mistakes.
     pub(super) fn of_days(days: u64, random: &mut Random) -> Self {
         let until = days * 86_400;

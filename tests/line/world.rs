@@ -26,7 +26,7 @@ use super::record::Record;
 use super::venue::Venue;
 use super::weather::{Fault, Weather};
 use days::Asked;
-pub(super) use days::OUTAGES;
+pub(super) use days::{OUTAGES, Outage};
 use sockets::Call;
 use tapedeck_tests::random::Random;
 
@@ -89,6 +89,8 @@ pub(super) struct World {
     asked: Vec<Asked>,
     /// When it was last looked whether everything open is planned.
     checked: u64,
+    /// What this world has in store.
+    outages: Vec<Outage>,
 }
 
 impl World {
@@ -155,6 +157,7 @@ impl World {
             noticed: 0,
             asked: Vec::new(),
             checked: 0,
+            outages: Vec::new(),
         };
         world.after(0, Event::Start);
         world
@@ -223,6 +226,11 @@ impl World {
                 self.arrived(socket, way, segment);
             }
         }
+    }
+
+    /// What this world has in store.
+    pub(super) fn outages(&self) -> &[Outage] {
+        &self.outages
     }
 
     /// How the journal is kept.

@@ -9,11 +9,11 @@ use schema::{Digest, Micros, Now};
 use super::channel::Channel;
 use super::holes::Waiting;
 use super::identities::{Identities, Kind, Repeats};
+use super::latecomers::Latecomers;
 use super::mending::Mending;
 use super::nesting;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
-use super::roster::Roster;
 use super::sequence::{Missing, Recorded};
 use super::states::Overheard;
 use super::tally::Tally;
@@ -36,8 +36,8 @@ pub struct Decoder {
     pub(super) untold: Vec<(Box<str>, (Micros, Micros))>,
     /// Instruments whose trades are asked for again.
     pub(super) mending: Mending,
-    /// What is recorded, by whichever connection.
-    pub(super) roster: Roster,
+    /// Options that were listed while nothing was received, and that are not known yet.
+    pub(super) latecomers: Latecomers,
     /// Whose connection's messages these are.
     pub(super) shard: Arc<str>,
     /// Who hears of states.
@@ -100,7 +100,7 @@ impl Decoder {
             waiting: Waiting::default(),
             untold: Vec::new(),
             mending: Mending::default(),
-            roster: Roster::default(),
+            latecomers: Latecomers::default(),
             shard: "".into(),
             overheard: None,
             quarantine: Quarantine::default(),

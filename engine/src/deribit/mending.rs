@@ -177,7 +177,7 @@ impl Mending {
 impl Decoder {
     /// Tells the decoder which instruments are recorded.
     pub fn enrol(&mut self, roster: Roster) {
-        self.roster = roster;
+        self.latecomers.follow(roster);
     }
 
     /// Whether trades are known to be missing that may still come.
@@ -191,22 +191,34 @@ impl Decoder {
         let parts: Vec<&str> = channel.split('.').collect();
         let names: BTreeSet<Box<str>> = match *parts {
             ["trades", "option", currency, _] => {
-                let carried = |name: &str| carries(currency, name, by_the_exchange(since));
+                let carried = |name: &&str| carries(currency, name, by_the_exchange(since));
                 let known = self.identities.iter().map(|(name, _)| name);
-                let known = known.filter(|name| carried(name)).map(Box::from);
-                known.chain(self.roster.filtered(carried)).collect()
+                let known = known.filter(carried).map(Box::from);
+                let names = known.chain(self.latecomers.recorded(currency, since)).collect();
+                self.latecomers.expect(currency, since, &names, now.monotonic);
+                self.hears_again();
+                names
             }
             ["trades", name, _] if matches!(Kind::of(name), Kind::Option | Kind::Perpetual) => {
                 BTreeSet::from([name.into()])
             }
+            ["instrument", "state", ..] => {
+                self.hears_again();
+                BTreeSet::new()
+            }
             _ => BTreeSet::new(),
         };
         for name in names {
-            let fresh = self.identities.get(&name).is_none_or(|it| it.trades.is_fresh(since));
-            let errand = self.mending.errand(&name, now.monotonic);
-            (errand.fresh, errand.below) = (errand.fresh || fresh, false);
-            errand.since = Some(errand.since.map_or(since, |before| before.min(since)));
+            self.missed_of(&name, since, now.monotonic);
         }
+    }
+
+    /// Trades of an instrument may have been missed since then.
+    pub(super) fn missed_of(&mut self, name: &str, since: Micros, now: Duration) {
+        let fresh = self.identities.get(name).is_none_or(|it| it.trades.is_fresh(since));
+        let errand = self.mending.errand(name, now);
+        (errand.fresh, errand.below) = (errand.fresh || fresh, false);
+        errand.since = Some(errand.since.map_or(since, |before| before.min(since)));
     }
 
     /// The next question. A hole that was filled meanwhile is none.
@@ -324,13 +336,13 @@ impl Errand {
 }
 
 /// The earliest that it may have been by the exchange's clock, which trades have.
-fn by_the_exchange(since: Micros) -> Micros {
+pub(super) fn by_the_exchange(since: Micros) -> Micros {
     Micros(since.0.saturating_sub(CLOCK_US))
 }
 
 /// Whether `trades.option.CURRENCY` carries the trades of an instrument that may have been traded
 /// since then.
-fn carries(currency: &str, name: &str, since: Micros) -> bool {
+pub(super) fn carries(currency: &str, name: &str, since: Micros) -> bool {
     match Instrument::parse(name).shape {
         Shape::Option { expiry, .. } => {
             instrument::listed_under(name) == currency && expiry >= since.date()

@@ -74,12 +74,13 @@ pub struct Overheard(Arc<Waiting>);
 struct Waiting {
     words: ArrayQueue<Word>,
     missed: AtomicBool,
+    returned: AtomicBool,
 }
 
 impl Default for Overheard {
     fn default() -> Self {
         let words = ArrayQueue::new(WORDS_MAX);
-        Self(Arc::new(Waiting { words, missed: AtomicBool::new(false) }))
+        Self(Arc::new(Waiting { words, missed: false.into(), returned: false.into() }))
     }
 }
 
@@ -102,12 +103,26 @@ impl Overheard {
     pub fn has_missed(&self) -> bool {
         self.0.missed.swap(false, Ordering::Acquire)
     }
+
+    /// Whether a channel of words is back since this was asked last: nobody heard those that were
+    /// said meanwhile, and the exchange can be reached.
+    #[must_use]
+    pub fn has_returned(&self) -> bool {
+        self.0.returned.swap(false, Ordering::Acquire)
+    }
 }
 
 impl Decoder {
     /// Lets somebody hear what the exchange says of instruments.
     pub fn overhear(&mut self, overheard: Overheard) {
         self.overheard = Some(overheard);
+    }
+
+    /// A channel of words is back.
+    pub(super) fn hears_again(&self) {
+        if let Some(overheard) = &self.overheard {
+            overheard.0.returned.store(true, Ordering::Release);
+        }
     }
 
     pub(super) fn state(&mut self, data: &str, now: Now) -> Result<(), Refusal> {

@@ -110,7 +110,7 @@ pub struct Steward {
 pub struct Question {
     /// The currency whose instruments it lists.
     pub currency: String,
-    asked: Micros,
+    asked: Now,
 }
 
 impl Steward {
@@ -133,7 +133,7 @@ impl Steward {
             tracing::info!("{currency}: Found {} active options on exchange", options(listed));
         }
         events.end_missed(&universe, now, &mut desk.rows);
-        roster.set(universe.recorded().map(|(name, _)| name));
+        roster.set(universe.recorded().map(|(name, _)| name), now.utc);
         wishes.published.publish(Overview::new(&plan, &universe));
         Self {
             config,
@@ -194,6 +194,9 @@ impl Steward {
         if self.overheard.has_missed() {
             self.describe_at.get_or_insert(now.monotonic);
         }
+        if self.overheard.has_returned() {
+            self.manager.returned(now);
+        }
         if self.describe_at.is_some_and(|at| at <= now.monotonic) {
             self.describe_at = None;
             self.manager.doubt(now);
@@ -245,7 +248,7 @@ impl Steward {
     /// What to ask for now. It must be [answered](Self::answered).
     pub fn question(&mut self, now: Now) -> Option<Question> {
         let currency = self.manager.ask(now)?;
-        Some(Question { currency, asked: now.utc })
+        Some(Question { currency, asked: now })
     }
 
     /// Takes a list, or why there is none.
@@ -254,9 +257,12 @@ impl Steward {
         match answer {
             Ok(list) => {
                 self.manager.answered(&currency, now);
-                let events = self.universe.list(&currency, &entries(&list.listed), asked);
+                let Now { monotonic, utc } = asked;
+                let events = self.universe.list(&currency, &entries(&list.listed), utc);
+                self.enrol(now);
+                self.roster.listed(&currency, monotonic);
                 self.note(&events, &list.listed, now);
-                self.describe(&list.listed, asked, now);
+                self.describe(&list.listed, utc, now);
                 self.say_cycle(&currency, &events);
             }
             Err(Unlisted { failure, throttled }) => {
@@ -330,7 +336,7 @@ impl Steward {
 
     /// Plans anew, and leaves every shard its goal.
     fn follow(&mut self, now: Now) {
-        self.roster.set(self.universe.recorded().map(|(name, _)| name));
+        self.enrol(now);
         let recorded = self.universe.recorded();
         let candidates: Vec<Candidate> = recorded
             .map(|(name, currency)| Candidate { name: name.into(), currency: currency.into() })
@@ -352,6 +358,11 @@ impl Steward {
         tracing::info!("{} channels are to be recorded from now on", plan.channels());
         self.plan = plan;
         self.publish();
+    }
+
+    /// Shows the lines what is recorded.
+    fn enrol(&self, now: Now) {
+        self.roster.set(self.universe.recorded().map(|(name, _)| name), now.utc);
     }
 
     /// Tells whoever asks what is recorded.

@@ -24,12 +24,21 @@ pub(super) struct Asked {
     answer: Option<Result<List, Unlisted>>,
 }
 
-/// From when to when nothing can be recorded, because of the exchange or of ourselves.
-pub(in crate::line) const OUTAGES: [(u64, u64); 2] = [
+/// From when to when nothing can be recorded, in µs, because of the exchange or of ourselves.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::line) struct Outage {
+    pub(in crate::line) from: u64,
+    pub(in crate::line) until: u64,
+    /// Whether the recorder is off, not the exchange away.
+    off: bool,
+}
+
+/// Those of a week.
+pub(in crate::line) const OUTAGES: [Outage; 2] = [
     // The exchange is away when options expire on the third day.
-    (2 * DAY_US - 10 * MINUTE_US, 2 * DAY_US + 16 * MINUTE_US),
+    Outage { from: 2 * DAY_US - 10 * MINUTE_US, until: 2 * DAY_US + 16 * MINUTE_US, off: false },
     // The recorder is off for three hours of the fifth.
-    (4 * DAY_US + 6 * HOUR_US, 4 * DAY_US + 9 * HOUR_US),
+    Outage { from: 4 * DAY_US + 6 * HOUR_US, until: 4 * DAY_US + 9 * HOUR_US, off: true },
 ];
 
 impl World {
@@ -37,13 +46,29 @@ impl World {
     pub(in crate::line) fn of_days(days: u64, seed: u64) -> Self {
         let mut random = Random(seed);
         let weather = Weather::of_days(days, &mut random);
-        let market = MarketConfig {
-            seed: random.next(),
-            rate: 1,
-            strikes: 6,
-            busy: 60,
-            ..Default::default()
-        };
+        let market = MarketConfig { rate: 1, busy: 60, ..MarketConfig::default() };
+        Self::followed((seed, random), weather, market, &OUTAGES)
+    }
+
+    /// An exchange that is away for a quarter of an hour around eight o'clock: options are listed
+    /// and traded of which nobody hears before it is back.
+    pub(in crate::line) fn over_eight(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let from = 10_000_000 + random.next() % (MINUTE_US / 2);
+        let until = 10 * MINUTE_US + random.next() % (7 * MINUTE_US);
+        let weather = Weather::calm(until + 12 * MINUTE_US);
+        let market = MarketConfig { rate: 20, busy: 200, ..MarketConfig::default() };
+        Self::followed((seed, random), weather, market, &[Outage { from, until, off: false }])
+    }
+
+    /// A world with a steward.
+    fn followed(
+        (seed, mut random): (u64, Random),
+        weather: Weather,
+        market: MarketConfig,
+        outages: &[Outage],
+    ) -> Self {
+        let market = MarketConfig { seed: random.next(), strikes: 6, ..market };
         let mut venue = Venue::new(market, &weather.rules);
         let mut config = Config::default();
         // Few rows come at a time, and each batch takes the memory of some.
@@ -55,10 +80,10 @@ impl World {
         let frame = Frame::followed(plan.expect("there is room"), config);
         let mut world = Self::of((seed, random), weather, venue, frame);
         world.after(MINUTE_US, Event::Fault);
-        for (number, (from, until)) in OUTAGES.iter().enumerate() {
-            if *until < world.weather.until {
-                world.after(*from, Event::Fate(number));
-            }
+        let calm = world.weather.until;
+        for outage in outages.iter().filter(|it| it.until < calm) {
+            world.after(outage.from, Event::Fate(world.outages.len()));
+            world.outages.push(*outage);
         }
         world
     }
@@ -168,24 +193,21 @@ impl World {
         }
     }
 
-    /// An outage that this week has in store begins.
+    /// An outage that this world has in store begins.
     pub(super) fn meet(&mut self, number: usize) {
-        let (from, until) = OUTAGES[number];
-        match number {
-            0 => {
-                self.black_until = until;
-                self.record.incident(Fault::BlackHole, from, until, None);
-                for link in 0..self.sockets.len() {
-                    if let Some(socket) = self.sockets[link] {
-                        self.network.lose(socket, Loss::ForProgram, from);
-                        self.record.incident(Fault::ForProgram, from, until, Some(link));
-                    }
-                }
+        let Outage { from, until, off } = self.outages[number];
+        if off {
+            if self.program.is_some() {
+                self.power_off(until - from);
             }
-            _ => {
-                if self.program.is_some() {
-                    self.power_off(until - from);
-                }
+            return;
+        }
+        self.black_until = until;
+        self.record.incident(Fault::BlackHole, from, until, None);
+        for link in 0..self.sockets.len() {
+            if let Some(socket) = self.sockets[link] {
+                self.network.lose(socket, Loss::ForProgram, from);
+                self.record.incident(Fault::ForProgram, from, until, Some(link));
             }
         }
     }

@@ -15,7 +15,7 @@ impl Bench {
     pub(super) fn pass(&mut self, millis: u64) -> &mut Self {
         self.now.monotonic += Duration::from_millis(millis);
         if crate::session::Decode::deadline(&self.decoder) <= self.now.monotonic {
-            self.decoder.name_holes(false, self.now, &mut self.rows);
+            crate::session::Decode::settle(&mut self.decoder, false, self.now, &mut self.rows);
         }
         self
     }

@@ -232,7 +232,7 @@ fn a_channel_of_a_currency_asks_for_all_that_were_open() {
     let roster = Roster::default();
     let names =
         ["BTC-2JAN27-90000-P", "ETH-2JAN27-3000-C", "SOL_USDC-2JAN27-90-C", "BTC-PERPETUAL"];
-    roster.set(names.into_iter());
+    roster.set(names.into_iter(), Micros(0));
     bench.decoder.enrol(roster);
     // 2026-12-31: one of them has expired long before.
     let since = Micros(1_798_700_000_000_000);
@@ -249,6 +249,50 @@ fn a_channel_of_a_currency_asks_for_all_that_were_open() {
         bench.decoder.missed(other, since, bench.now);
         bench.asks_nothing();
     }
+}
+
+/// What was listed while nothing was received is known when the next list has come: an older list
+/// may lack it.
+#[test]
+fn options_that_are_listed_during_an_outage_are_asked_for_when_they_are_known() {
+    const NEW: &str = "BTC-2JAN27-95000-C";
+    let since = Micros(1_798_700_000_000_000);
+    let earlier = Micros(since.0 - HOUR_US);
+    let mut bench = bench();
+    let roster = Roster::default();
+    bench.decoder.enrol(roster.clone());
+    roster.set([OPTION].into_iter(), since);
+    (bench.now.utc, bench.now.monotonic) = (since, Duration::from_secs(100));
+    bench.decoder.missed("trades.option.BTC.100ms", since, bench.now);
+    bench.asks(OPTION, Wanted::Since(earlier)).answer(&[], false).asks_nothing();
+    assert_eq!(bench.decoder.latecomers.since(), Some(since));
+    // Asked for while the connection was not there yet, and of another currency.
+    roster.listed("BTC", Duration::from_secs(99));
+    roster.listed("ETH", Duration::from_secs(101));
+    bench.pass(1).asks_nothing();
+    assert_eq!(bench.decoder.latecomers.since(), Some(since));
+
+    roster.set([OPTION, NEW, "ETH-2JAN27-3000-C"].into_iter(), since);
+    roster.listed("BTC", Duration::from_secs(101));
+    bench.pass(1).asks(NEW, Wanted::Since(earlier)).answer(&[], false).asks_nothing();
+    assert_eq!(bench.decoder.latecomers.since(), None);
+    roster.set([OPTION, NEW, "BTC-2JAN27-99000-C"].into_iter(), since);
+    bench.pass(1).asks_nothing();
+}
+
+/// The list that no longer has an option may come before the channel is back; what left long before
+/// was not wanted then.
+#[test]
+fn options_that_expire_during_an_outage_are_asked_for() {
+    let since = Micros(1_798_700_000_000_000);
+    let mut bench = bench();
+    let roster = Roster::default();
+    bench.decoder.enrol(roster.clone());
+    roster.set([OPTION, "BTC-2JAN27-95000-C"].into_iter(), Micros(0));
+    roster.set([OPTION].into_iter(), Micros(since.0 - 2 * HOUR_US));
+    roster.set([].into_iter(), Micros(since.0 + HOUR_US));
+    bench.decoder.missed("trades.option.BTC.100ms", since, bench.now);
+    bench.asks(OPTION, Wanted::Since(Micros(since.0 - HOUR_US))).answer(&[], false).asks_nothing();
 }
 
 /// An earlier process has recorded up to trade 20.

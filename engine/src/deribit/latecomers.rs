@@ -1,0 +1,107 @@
+//! Options that were listed while a channel that carries all of a currency's was away, and that
+//! nobody knows yet when it is back: the exchange's next list tells of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use schema::Micros;
+
+use super::decoder::Decoder;
+use super::mending::{by_the_exchange, carries};
+use super::roster::Roster;
+
+/// Outages of currencies in which options may have been listed that no list has told yet.
+#[derive(Debug, Default)]
+pub(super) struct Latecomers {
+    /// What is recorded, by whichever connection. Without it nobody asks for lists.
+    roster: Option<Roster>,
+    outages: BTreeMap<Box<str>, Outage>,
+    /// The edition of the roster that was looked at.
+    looked: u64,
+}
+
+#[derive(Debug)]
+struct Outage {
+    since: Micros,
+    /// When everything was acknowledged again: a list that is asked for later knows all.
+    until: Duration,
+    /// Those whose trades are asked for already.
+    known: BTreeSet<Box<str>>,
+}
+
+impl Latecomers {
+    /// Where the lists' instruments are to be seen from now on.
+    pub(super) fn follow(&mut self, roster: Roster) {
+        self.roster = Some(roster);
+    }
+
+    /// The options of a currency that may have been traded since then: those recorded, and those
+    /// that were and have expired, as a list may have told already.
+    pub(super) fn recorded(&self, currency: &str, since: Micros) -> Vec<Box<str>> {
+        let since = by_the_exchange(since);
+        let carried = |name: &str| carries(currency, name, since);
+        let roster = self.roster.as_ref();
+        roster.map(|roster| roster.filtered_since(since, carried)).unwrap_or_default()
+    }
+
+    /// Trades of the currency's options may have been missed since then; those of `known` are
+    /// asked for.
+    pub(super) fn expect(
+        &mut self,
+        currency: &str,
+        since: Micros,
+        known: &BTreeSet<Box<str>>,
+        now: Duration,
+    ) {
+        if self.roster.is_none() {
+            return;
+        }
+        let outage = Outage { since, until: now, known: known.clone() };
+        let outage = match self.outages.remove(currency) {
+            // What the earlier one has asked for, this one asks for again.
+            Some(before) => Outage { since: since.min(before.since), ..outage },
+            None => outage,
+        };
+        self.outages.insert(currency.into(), outage);
+    }
+
+    /// Since when options may have been traded that are not known yet.
+    pub(super) fn since(&self) -> Option<Micros> {
+        self.outages.values().map(|outage| outage.since).min()
+    }
+
+    /// Whether the roster has changed while somebody was expected.
+    pub(super) fn are_due(&self) -> bool {
+        let changed = |roster: &Roster| roster.edition() != self.looked;
+        !self.outages.is_empty() && self.roster.as_ref().is_some_and(changed)
+    }
+
+    /// Those that have become known, and since when their trades may have been missed.
+    fn arrived(&mut self) -> Vec<(Box<str>, Micros)> {
+        let Some(roster) = self.roster.as_ref().filter(|_| self.are_due()) else {
+            return Vec::new();
+        };
+        self.looked = roster.edition();
+        let mut arrived = Vec::new();
+        self.outages.retain(|currency, outage| {
+            let asked = roster.asked(currency);
+            let since = by_the_exchange(outage.since);
+            for name in roster.filtered(|name| carries(currency, name, since)) {
+                if outage.known.insert(name.clone()) {
+                    arrived.push((name, outage.since));
+                }
+            }
+            asked.is_none_or(|asked| asked < outage.until)
+        });
+        arrived
+    }
+}
+
+impl Decoder {
+    /// Asks for the trades of options that were listed during an outage, once they are known.
+    pub(super) fn ask_for_latecomers(&mut self, now: Duration) {
+        for (name, since) in self.latecomers.arrived() {
+            self.missed_of(&name, since, now);
+        }
+    }
+}
