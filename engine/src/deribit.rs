@@ -3,10 +3,9 @@
 //! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
 //! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
 //! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
-//! `holes` names the trades that are missing, `mending` asks for them again, `latecomers` knows
-//! of options that were listed unseen; `states` passes on
-//! what is said of instruments; `tally` counts everything that is not a row; [`instruments`] reads
-//! the list of instruments.
+//! `holes` names the trades that are missing, `mending` asks for them again, `latecomers` knows of
+//! options that were listed unseen; `states` passes on what is said of instruments; `tally` counts
+//! everything that is not a row; [`instruments`] reads the list of instruments.
 //! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

@@ -38,10 +38,8 @@ impl Latecomers {
     /// The options of a currency that may have been traded since then: those recorded, and those
     /// that were and have expired, as a list may have told already.
     pub(super) fn recorded(&self, currency: &str, since: Micros) -> Vec<Box<str>> {
-        let since = by_the_exchange(since);
-        let carried = |name: &str| carries(currency, name, since);
-        let roster = self.roster.as_ref();
-        roster.map(|roster| roster.filtered_since(since, carried)).unwrap_or_default()
+        let recorded = |roster| recorded(roster, currency, since);
+        self.roster.as_ref().map(recorded).unwrap_or_default()
     }
 
     /// Trades of the currency's options may have been missed since then; those of `known` are
@@ -56,12 +54,9 @@ impl Latecomers {
         if self.roster.is_none() {
             return;
         }
-        let outage = Outage { since, until: now, known: known.clone() };
-        let outage = match self.outages.remove(currency) {
-            // What the earlier one has asked for, this one asks for again.
-            Some(before) => Outage { since: since.min(before.since), ..outage },
-            None => outage,
-        };
+        // What an earlier one has asked for, this one asks for again.
+        let before = self.outages.get(currency).map_or(since, |before| before.since);
+        let outage = Outage { since: since.min(before), until: now, known: known.clone() };
         self.outages.insert(currency.into(), outage);
     }
 
@@ -85,8 +80,7 @@ impl Latecomers {
         let mut arrived = Vec::new();
         self.outages.retain(|currency, outage| {
             let asked = roster.asked(currency);
-            let since = by_the_exchange(outage.since);
-            for name in roster.filtered(|name| carries(currency, name, since)) {
+            for name in recorded(roster, currency, outage.since) {
                 if outage.known.insert(name.clone()) {
                     arrived.push((name, outage.since));
                 }
@@ -95,6 +89,12 @@ impl Latecomers {
         });
         arrived
     }
+}
+
+/// The options of a currency that were recorded at any time since then, and may have been traded.
+fn recorded(roster: &Roster, currency: &str, since: Micros) -> Vec<Box<str>> {
+    let since = by_the_exchange(since);
+    roster.recorded_since(since, |name| carries(currency, name, since))
 }
 
 impl Decoder {

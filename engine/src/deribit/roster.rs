@@ -48,13 +48,13 @@ impl Roster {
     }
 
     /// When the newest list of a currency that was taken was asked for. Whatever
-    /// [`filtered`](Self::filtered) says later knows of that list.
+    /// [`recorded_since`](Self::recorded_since) says later knows of that list.
     pub(super) fn asked(&self, currency: &str) -> Option<Duration> {
         self.lock().asked.get(currency).copied()
     }
 
     /// Those that are wanted, of what has been recorded at any time since then.
-    pub(super) fn filtered_since(
+    pub(super) fn recorded_since(
         &self,
         since: Micros,
         wanted: impl Fn(&str) -> bool,
@@ -62,11 +62,6 @@ impl Roster {
         let content = self.lock();
         let left = content.left.iter().filter(|(_, at)| **at >= since).map(|(name, _)| name);
         content.names.iter().chain(left).filter(|name| wanted(name)).cloned().collect()
-    }
-
-    /// Those that are wanted.
-    pub(super) fn filtered(&self, wanted: impl Fn(&str) -> bool) -> Vec<Box<str>> {
-        self.lock().names.iter().filter(|name| wanted(name)).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {

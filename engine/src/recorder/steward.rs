@@ -133,9 +133,7 @@ impl Steward {
             tracing::info!("{currency}: Found {} active options on exchange", options(listed));
         }
         events.end_missed(&universe, now, &mut desk.rows);
-        roster.set(universe.recorded().map(|(name, _)| name), now.utc);
-        wishes.published.publish(Overview::new(&plan, &universe));
-        Self {
+        let steward = Self {
             config,
             manager,
             followed: universe.changes(),
@@ -153,7 +151,10 @@ impl Steward {
             describe_at: None,
             desk,
             wishes,
-        }
+        };
+        steward.enrol(now);
+        steward.publish();
+        steward
     }
 
     /// Who listens to what from now on.
