@@ -146,8 +146,11 @@ fn a_lost_exchange_is_unhealthy() {
     };
     let reasons = client::until(|| unhealthy(api.get(0, "/health")));
     assert!(reasons[0].as_str().unwrap().starts_with("not connected: "), "{reasons}");
-    let reasons = client::until(|| unhealthy(api.get_whole("/health")));
-    assert!(reasons.as_array().unwrap().len() >= 3, "a reason a shard: {reasons}");
+    // The shards lose the exchange one after another.
+    client::until(|| {
+        unhealthy(api.get_whole("/health"))
+            .filter(|reasons| reasons.as_array().is_some_and(|reasons| reasons.len() >= 3))
+    });
     assert_eq!(api.get(0, "/api/status").1["websocket_connected"], json!(false));
     assert_eq!(api.get_whole("/ready").0, 503);
     let (code, output) = run(tapedeck(&["status", "--url"]).arg(&whole));
