@@ -107,8 +107,7 @@ impl Opened {
             self.pipe.take(hole.named(hole::begins(batch), hole::LET_GO))?;
             self.holes.push(hole);
         }
-        let last = batch.sequence() + batch.rows() as i64 - 1;
-        self.accepted = Place { position: batch.position(), row: Some(last) };
+        self.accepted = Place::behind(batch);
         self.pipe.take(Arc::clone(batch))
     }
 

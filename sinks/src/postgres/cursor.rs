@@ -1,5 +1,8 @@
 //! How far a sink is in a journal, kept beside the rows: the guard of "exactly once".
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use schema::Batch;
 use tokio_postgres::Client;
 
 use super::error::{DatabaseError, DatabaseErrorKind};
@@ -23,13 +26,20 @@ pub(super) struct Place {
     /// The newest record before it.
     pub(super) position: u64,
     /// The number of that record's last row; `None` where a program that did not keep it was the
-    /// last to move the position.
+    /// last to move the position, or the rows have none.
     pub(super) row: Option<i64>,
 }
 
 impl Place {
     /// Before everything.
     pub(super) const BEGINNING: Self = Self { position: 0, row: Some(-1) };
+
+    /// Behind a batch. A journal numbers all its rows; a table made to measure may have no numbers.
+    pub(super) fn behind(batch: &Batch) -> Self {
+        let numbers = batch.columns().column_by_name("sequence");
+        let numbers = numbers.and_then(|column| column.as_primitive_opt::<Int64Type>());
+        Self { position: batch.position(), row: numbers.map(|it| it.value(batch.rows() - 1)) }
+    }
 }
 
 impl Cursor {
