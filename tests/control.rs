@@ -1,6 +1,7 @@
 //! The control API of a recorder at work: its answers, its refusals, and what it does to the tape.
 
 mod client;
+mod handover;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -3,9 +3,10 @@
 //! `channel` says what a notification is about; `wire` and `field` read its fields in whatever
 //! form the exchange writes them; `ticker`, `trades`, `book`, `depth` and `index` turn them into
 //! rows; `identities` and `sequence` know what was recorded before, so that a repeat is dropped;
-//! `holes` names the trades that are missing, `mending` asks for them again, `latecomers` knows of
-//! options that were listed unseen; `states` passes on what is said of instruments; `tally` counts
-//! everything that is not a row; [`instruments`] reads the list of instruments.
+//! `holes` names the trades that are missing, `mending` asks for them again, `latecomers` knows
+//! of options that were listed unseen; `estate` is what goes with a channel to another connection,
+//! and `echoes` knows what both have heard; `states` passes on what is said of instruments; `tally`
+//! counts everything that is not a row; [`instruments`] reads the list of instruments.
 //! Protocol: <https://docs.deribit.com>, sections "Subscriptions" and "Market data".
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -13,6 +14,8 @@ mod book;
 mod channel;
 mod decoder;
 mod depth;
+mod echoes;
+mod estate;
 mod field;
 mod holes;
 mod identities;
@@ -35,6 +38,7 @@ mod trades;
 mod wire;
 
 pub use decoder::{Decoder, Hole, LastIdentity, Limits};
+pub use estate::Estate;
 pub use refusal::Refusal;
 pub use roster::Roster;
 pub use states::{Overheard, Said, Word};
@@ -45,9 +49,11 @@ use std::time::Duration;
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
-use crate::session::{Chain, Decode, Question};
+use crate::session::{Chain, Decode, Held, Question};
 
 impl Decode for Decoder {
+    type Estate = Estate;
+
     fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain {
         self.decode(channel, data, now, rows)
     }
@@ -93,6 +99,29 @@ impl Decode for Decoder {
 
     fn unanswered(&mut self, question: &Question, now: Duration) {
         self.mending.unanswered(&question.instrument, now);
+    }
+
+    fn watch(&mut self, channel: &str) {
+        self.watch_channel(channel);
+    }
+
+    fn unwatch(&mut self, channel: &str, now: Now) {
+        self.unwatch_channel(channel, now);
+    }
+
+    fn give(&mut self, channel: &str, missed: Option<Micros>) -> Estate {
+        self.give_channel(channel, missed)
+    }
+
+    fn adopt(
+        &mut self,
+        channel: &str,
+        estate: Estate,
+        held: &mut Vec<Held>,
+        missed: Option<Micros>,
+        now: Now,
+    ) {
+        self.adopt_channel(channel, estate, held, missed, now);
     }
 
     fn settle(&mut self, last: bool, now: Now, rows: &mut Rows) {

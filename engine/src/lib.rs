@@ -13,6 +13,7 @@ pub mod duration;
 pub mod endpoint;
 pub mod export;
 pub mod failure;
+pub mod ferry;
 pub mod keeper;
 pub mod lock;
 pub mod logging;

@@ -11,9 +11,11 @@
 //! | `chains.rs` | books that lost a change |
 //! | `sampler.rs` | books sampled now and then |
 //! | `mender.rs` | missing trades asked for again |
+//! | `crossing.rs` | channels that go to another connection |
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod chains;
+mod crossing;
 mod envelope;
 mod login;
 mod mender;
@@ -35,9 +37,10 @@ use schema::tables::Rows;
 use schema::{Micros, Now};
 use sonic_rs::LazyValue;
 
-use crate::session::{Cause, Chain, Counters, Decode, Outage, Session, SessionError};
+use crate::session::{Cause, Counters, Decode, Outage, Session, SessionError};
 use crate::subscriptions::{Request, Subscriptions};
 use chains::Chains;
+use crossing::Crossing;
 use envelope::Message;
 pub use login::Credentials;
 use login::Login;
@@ -54,7 +57,7 @@ use watchdog::Watchdog;
 /// After the handshake it says hello, logs in if it has credentials, asks for heartbeats and then
 /// subscribes; login is awaited, because raw channels without it fail a whole call (PROTOCOL 3).
 #[derive(Debug)]
-pub struct Connection<D> {
+pub struct Connection<D: Decode> {
     settings: Settings,
     decoder: D,
     login: Option<Login>,
@@ -68,6 +71,7 @@ pub struct Connection<D> {
     chains: Chains,
     sampler: Option<Sampler>,
     mender: Mender,
+    crossing: Option<Crossing<D::Estate>>,
     connected_at: Micros,
     counters: Counters,
 }
@@ -112,6 +116,7 @@ impl<D: Decode> Connection<D> {
             chains: Chains::new(shard()),
             sampler: None,
             mender: Mender::new(settings.allowance.mending.clone()),
+            crossing: None,
             connected_at: Micros::default(),
             counters: Counters::default(),
             settings,
@@ -153,16 +158,13 @@ impl<D: Decode> Connection<D> {
 
     /// Follows what the subscriptions have become: gaps end, refusals begin.
     fn settle(&mut self, now: Now, rows: &mut Rows) {
-        if self.phase == Phase::Down || !self.subscriptions.take_touched() {
+        let idle = self.subscriptions.wants_nothing();
+        if self.phase == Phase::Down && !idle || !self.subscriptions.take_touched() {
             return;
         }
         let tickers = self.subscriptions.acknowledged().iter().any(is_ticker);
         self.watchdog.expect_tickers(tickers, now);
-        for (since, channels) in self.refusals.update(self.subscriptions.refused(), now, rows) {
-            for channel in channels.iter().filter(|it| self.subscriptions.wants(it)) {
-                self.decoder.missed(channel, since, now);
-            }
-        }
+        self.follow_refusals(now, rows);
         self.chains.retain(|channel| self.subscriptions.wants(channel), now, rows);
         if self.phase == Phase::Open
             && self.subscriptions.is_complete()
@@ -185,30 +187,6 @@ impl<D: Decode> Connection<D> {
         let purpose = Purpose::Sample { channels: channels.len() };
         request::channels(out, self.pending.begin(purpose, now), verb, &channels);
         true
-    }
-
-    /// Follows what a notification was to its book.
-    fn link(&mut self, channel: &str, chain: Chain, now: Now, rows: &mut Rows) {
-        match chain {
-            Chain::Quiet => {}
-            Chain::Begun => {
-                if self.subscriptions.begun(channel) {
-                    self.chains.begun(channel, now, rows);
-                }
-            }
-            Chain::Broken { since, last, prev } => {
-                if self.chains.is_open(channel) {
-                    return;
-                }
-                self.counters.books_broken += 1;
-                let id = |id: Option<i64>| id.map_or("none".to_owned(), |id| id.to_string());
-                let detail =
-                    format!("change_id {} is followed by one after {}", id(last), id(prev));
-                // Nothing before this connection was promised of a book that never began.
-                let since = since.unwrap_or(self.connected_at);
-                self.chains.broke(channel, since, detail, now, rows);
-            }
-        }
     }
 
     fn malformed(&mut self, channel: &str, reason: &str, raw: &[u8], now: Now, rows: &mut Rows) {
@@ -272,6 +250,7 @@ impl<D: Decode> Session for Connection<D> {
         self.watchdog.connected(now);
         self.connected_at = now.utc;
         self.outage.seen(now);
+        self.connect_crossings();
         if let Some(sampler) = &mut self.sampler {
             sampler.connected(now.monotonic);
         }
@@ -305,6 +284,9 @@ impl<D: Decode> Session for Connection<D> {
                     }
                     return Ok(());
                 }
+                if self.keeps(&channel, data, now) {
+                    return Ok(());
+                }
                 let chain = self.decoder.decode(&channel, data, now, rows);
                 self.link(&channel, chain, now, rows);
                 return Ok(());
@@ -331,6 +313,7 @@ impl<D: Decode> Session for Connection<D> {
         if let Some(sampler) = &mut self.sampler {
             sampler.swap(&swap.goal);
         }
+        self.expect_crossings(&swap.goal);
         self.subscriptions.swap(swap);
     }
 
@@ -385,7 +368,15 @@ impl<D: Decode> Session for Connection<D> {
 
     fn tick(&mut self, now: Now, rows: &mut Rows) -> Result<(), SessionError> {
         self.outage.follow(now, rows);
+        self.follow_crossings(now, rows);
+        // Whatever it had is with others, or nobody wants it: nothing is missed any more.
+        if self.subscriptions.wants_nothing()
+            && let Some(since) = self.outage.close(now, rows)
+        {
+            self.ask_for_missed(since, now);
+        }
         if self.phase == Phase::Down {
+            self.settle(now, rows);
             return Ok(());
         }
         while let Some(purpose) = self.pending.expired(now.monotonic) {
@@ -447,6 +438,7 @@ impl<D: Decode> Session for Connection<D> {
     }
 
     fn finish(&mut self, now: Now, rows: &mut Rows) {
+        self.follow_crossings(now, rows);
         self.decoder.settle(true, now, rows);
         self.outage.abandon(now, rows);
         // The next process opens a gap of its own from here on, and asks for these again.
@@ -460,7 +452,13 @@ impl<D: Decode> Session for Connection<D> {
 
     fn alive_until(&self) -> Option<Micros> {
         let receiving = !self.subscriptions.acknowledged().is_empty();
-        self.outage.since().or_else(|| receiving.then(|| self.received_until()))
+        let alive = self.outage.since().or_else(|| receiving.then(|| self.received_until()));
+        alive.map(|alive| self.held_since().map_or(alive, |held| held.min(alive)))
+    }
+
+    fn is_idle(&self) -> bool {
+        let used = self.subscriptions.changes() > 0 || self.outage.has_been();
+        used && self.subscriptions.wants_nothing()
     }
 
     fn unasked_since(&self) -> Option<Micros> {

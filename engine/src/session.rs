@@ -76,6 +76,9 @@ pub trait Session {
     /// been acknowledged.
     fn alive_until(&self) -> Option<Micros>;
 
+    /// Whether it had something to listen to, before a restart or since, and has nothing now.
+    fn is_idle(&self) -> bool;
+
     /// Since when trades may be missing that were not asked for yet, for the journal: a restart
     /// hands it to [`unasked`](Self::unasked).
     fn unasked_since(&self) -> Option<Micros>;
@@ -103,6 +106,9 @@ pub trait Session {
 
 /// Turns one notification into rows.
 pub trait Decode {
+    /// What is known of a channel, for whoever takes it over.
+    type Estate: fmt::Debug + Send;
+
     /// Appends the rows of one notification: `data` is its JSON text. What it was to a book.
     fn decode(&mut self, channel: &str, data: &str, now: Now, rows: &mut Rows) -> Chain;
 
@@ -140,12 +146,41 @@ pub trait Decode {
     /// The question found no answer: it is asked again after a while.
     fn unanswered(&mut self, question: &Question, now: Duration);
 
+    /// A channel is about to go to another connection: what is recorded of it is noted.
+    fn watch(&mut self, channel: &str);
+
+    /// It stays after all.
+    fn unwatch(&mut self, channel: &str, now: Now);
+
+    /// Lets go of what is known of a channel. Its trades may have been missed since `missed`.
+    fn give(&mut self, channel: &str, missed: Option<Micros>) -> Self::Estate;
+
+    /// Goes on from what another connection knew of a channel. What is left of what was `held` of
+    /// it is decoded next. Here too its trades may have been missed since `missed`.
+    fn adopt(
+        &mut self,
+        channel: &str,
+        estate: Self::Estate,
+        held: &mut Vec<Held>,
+        missed: Option<Micros>,
+        now: Now,
+    );
+
     /// Names what is missing: after a while, or at once when nothing more will come.
     fn settle(&mut self, last: bool, now: Now, rows: &mut Rows);
 
     /// When [`settle`](Self::settle) has something to do if nothing arrives, on the monotonic
     /// clock.
     fn deadline(&self) -> Duration;
+}
+
+/// A notification that is not decoded yet.
+#[derive(Debug)]
+pub struct Held {
+    /// The JSON text of its data.
+    pub data: Box<str>,
+    /// When it came.
+    pub now: Now,
 }
 
 /// Trades of an instrument that are missing, or may be.
@@ -177,13 +212,15 @@ pub enum Chain {
     /// Nothing that concerns one, or the change that follows.
     #[default]
     Quiet,
-    /// The whole book: a chain begins.
-    Begun,
+    /// The whole book as of then, by the exchange's clock: a chain begins.
+    Begun(Micros),
     /// A change that does not follow what was recorded: the book is unknown until a chain begins,
     /// and each change until then says so again.
     Broken {
         /// When the newest message came that could be relied on.
         since: Option<Micros>,
+        /// The time of this change, by the exchange's clock.
+        at: Micros,
         /// The newest change_id before.
         last: Option<i64>,
         /// The change_id that this one follows.
@@ -258,6 +295,8 @@ pub enum CauseKind {
     TradeSeq,
     /// A group of shards has more channels than its connections may have.
     NoRoom,
+    /// A channel came from another shard, and what that one has recorded is not known.
+    TakeoverUnverified,
 }
 
 impl CauseKind {
@@ -276,6 +315,7 @@ impl CauseKind {
             Self::BookChain => "book_chain",
             Self::TradeSeq => journal::MISSING_TRADES,
             Self::NoRoom => "no_room",
+            Self::TakeoverUnverified => "takeover_unverified",
         }
     }
 }

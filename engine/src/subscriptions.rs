@@ -273,6 +273,13 @@ impl Subscriptions {
         self.refused.keys().map(String::as_str)
     }
 
+    /// Whether the exchange sends nothing of the channel any more on this connection.
+    #[must_use]
+    pub fn is_gone(&self, channel: &str) -> bool {
+        let sent = self.acknowledged.contains(channel) || self.doubtful.contains(channel);
+        !sent && !self.is_in_flight(channel)
+    }
+
     /// Whether the channel is part of the goal.
     #[must_use]
     pub fn wants(&self, channel: &str) -> bool {
@@ -289,6 +296,12 @@ impl Subscriptions {
                 || self.renewing.contains_key(channel)
         };
         self.generation.is_some() && self.goal.iter().all(served)
+    }
+
+    /// Whether there is a goal, and nothing in it.
+    #[must_use]
+    pub fn wants_nothing(&self) -> bool {
+        self.generation.is_some() && self.goal.is_empty()
     }
 
     /// The generation whose goal is complete, with nothing left to let go.

@@ -2,6 +2,7 @@
 
 mod choices;
 mod chronicle;
+mod handover;
 mod manager;
 mod plan;
 mod set;
@@ -10,8 +11,9 @@ mod universe;
 
 pub use choices::Choices;
 pub use chronicle::{Chronicle, Fact, Happened, Listener};
+pub use handover::{Crossings, Handover};
 pub use manager::{Failed, Manager};
-pub use plan::{Group, Overflow, Plan, Swap};
+pub use plan::{Group, Immovable, Overflow, Plan, Swap, instrument};
 pub use set::ChannelSet;
 pub use state::State;
 pub use universe::{Event, Listed, Universe, What, Why};

@@ -1,6 +1,6 @@
 //! How the channels are dealt out to the shards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ChannelSet;
@@ -31,6 +31,8 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shard {
     name: Arc<str>,
+    /// The group's name.
+    group: Arc<str>,
     capacity: usize,
     channels: ChannelSet,
 }
@@ -66,6 +68,48 @@ impl std::fmt::Display for Overflow {
 }
 
 impl std::error::Error for Overflow {}
+
+/// Why instruments cannot be with a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Immovable {
+    /// There is no such shard.
+    NoShard(String),
+    /// No shard has a channel of this instrument.
+    NotRecorded(String),
+    /// A channel that is the business of another group of shards.
+    Group {
+        /// The channel.
+        channel: String,
+        /// The group of the shard that it was to go to.
+        group: String,
+    },
+    /// The shard has no room for all of them.
+    Full {
+        /// The shard.
+        shard: String,
+        /// Channels that it would have.
+        wanted: usize,
+        /// Channels that it may have.
+        room: usize,
+    },
+}
+
+impl std::fmt::Display for Immovable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoShard(shard) => write!(f, "there is no shard {shard}"),
+            Self::NotRecorded(name) => write!(f, "no shard has a channel of {name}"),
+            Self::Group { channel, group } => {
+                write!(f, "{channel} is not for the shards of {group}")
+            }
+            Self::Full { shard, wanted, room } => {
+                write!(f, "shard {shard} has room for {room} channels, not for {wanted}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Immovable {}
 
 impl Plan {
     /// The first plan: channels are dealt round in name order, so that the shards of a group
@@ -137,6 +181,41 @@ impl Plan {
         (plan, overflows)
     }
 
+    /// The plan in which the channels of these instruments are with that shard, the others where
+    /// they were.
+    ///
+    /// # Errors
+    /// [`Immovable`] where that cannot be.
+    pub fn moving(&self, instruments: &BTreeSet<&str>, to: &str) -> Result<Self, Immovable> {
+        let there = self.shards.iter().position(|shard| *shard.name == *to);
+        let there = there.ok_or_else(|| Immovable::NoShard(to.to_owned()))?;
+        let group = &self.shards[there].group;
+        let mut shards = self.shards.clone();
+        let mut found = BTreeSet::new();
+        for (at, shard) in self.shards.iter().enumerate() {
+            for (name, channel) in shard.channels.owned().filter(|it| instruments.contains(it.0)) {
+                if shard.group != *group {
+                    let (channel, group) = (channel.to_owned(), group.to_string());
+                    return Err(Immovable::Group { channel, group });
+                }
+                shards[at].channels.remove(channel);
+                shards[there].channels.insert(channel);
+                found.insert(name);
+            }
+        }
+        if let Some(name) = instruments.difference(&found).next() {
+            return Err(Immovable::NotRecorded((*name).to_owned()));
+        }
+        let Shard { channels, capacity, .. } = &shards[there];
+        if channels.len() > *capacity {
+            let (shard, wanted, room) = (to.to_owned(), channels.len(), *capacity);
+            return Err(Immovable::Full { shard, wanted, room });
+        }
+        let plan = Self { generation: self.generation + 1, shards };
+        plan.assert_invariants();
+        Ok(plan)
+    }
+
     /// How many channels the plan gives to its shards.
     #[must_use]
     pub fn channels(&self) -> usize {
@@ -154,7 +233,8 @@ impl Plan {
 impl Group {
     fn deal(&self, shard: usize) -> Shard {
         let channels = self.channels.iter().skip(shard).step_by(self.shards).collect();
-        Shard { name: self.shard_name(shard), capacity: self.capacity, channels }
+        let (name, group) = (self.shard_name(shard), self.name.as_str().into());
+        Shard { name, group, capacity: self.capacity, channels }
     }
 
     fn shard_name(&self, shard: usize) -> Arc<str> {
@@ -175,8 +255,7 @@ impl Group {
             let channels: ChannelSet = stays.take(self.capacity).collect();
             placed.extend(channels.iter());
             homes.extend(shard.channels.iter().map(|channel| (instrument(channel), number)));
-            let name = Arc::clone(&shard.name);
-            shards.push(Shard { name, capacity: self.capacity, channels });
+            shards.push(Shard { capacity: self.capacity, channels, ..shard.clone() });
         }
         let mut homeless = 0;
         for channel in self.channels.without(&placed) {
@@ -197,7 +276,8 @@ impl Group {
 
 /// What a channel is about: `BTC-PERPETUAL` of `ticker.BTC-PERPETUAL.100ms`. What is about a
 /// whole currency is about itself.
-pub(crate) fn instrument(channel: &str) -> &str {
+#[must_use]
+pub fn instrument(channel: &str) -> &str {
     let mut parts = channel.split('.');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(_), Some("option" | "future" | "any" | "state"), Some(_)) => channel,
@@ -288,6 +368,31 @@ mod tests {
                 }
                 plan = next;
             }
+        }
+    }
+
+    #[test]
+    fn instruments_go_to_another_shard_of_their_group() {
+        let channels = "book.B.x ticker.A.x ticker.B.x ticker.C.x";
+        let groups = [group("btc", 2, 3, channels), group("eth", 1, 9, "ticker.E.x")];
+        let plan = Plan::first(&groups).unwrap();
+        assert_eq!(
+            show(&plan),
+            "btc-0: book.B.x ticker.B.x, btc-1: ticker.A.x ticker.C.x, eth: ticker.E.x"
+        );
+        let moved = |names: &[&str], to| {
+            let moved = plan.moving(&names.iter().copied().collect(), to);
+            moved.map(|plan| show(&plan)).map_err(|error| error.to_string())
+        };
+        let went = "btc-0: book.B.x ticker.A.x ticker.B.x, btc-1: ticker.C.x, eth: ticker.E.x";
+        assert_eq!(moved(&["A"], "btc-0").as_deref(), Ok(went));
+        for (names, to, error) in [
+            (&["A"][..], "btc-7", "there is no shard btc-7"),
+            (&["A", "Z"], "btc-0", "no shard has a channel of Z"),
+            (&["A"], "eth", "ticker.A.x is not for the shards of eth"),
+            (&["A", "C"], "btc-0", "shard btc-0 has room for 3 channels, not for 4"),
+        ] {
+            assert_eq!(moved(names, to).unwrap_err(), error);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::market::{Market, PATIENCE};
 
 /// A recorder that answers.
 pub(super) struct Api {
-    recorder: std::cell::RefCell<Running>,
+    recorder: std::sync::Mutex<Running>,
     /// The address of the whole recorder.
     pub(super) whole: String,
     /// The addresses of the shards.
@@ -52,7 +52,7 @@ impl Api {
     }
 
     pub(super) fn output(&self) -> String {
-        self.recorder.borrow().output()
+        self.recorder.lock().unwrap().output()
     }
 
     pub(super) fn get(&self, shard: usize, path: &str) -> (u16, Value) {
@@ -73,6 +73,12 @@ impl Api {
         let token = token.map(|token| format!("Authorization: Bearer {token}"));
         let headers: Vec<&str> = token.iter().map(String::as_str).collect();
         json(exchange(&self.shards[shard], &request("POST", path, &headers, body)))
+    }
+
+    pub(super) fn post_whole(&self, path: &str, token: Option<&str>, body: &str) -> (u16, Value) {
+        let token = token.map(|token| format!("Authorization: Bearer {token}"));
+        let headers: Vec<&str> = token.iter().map(String::as_str).collect();
+        json(exchange(&self.whole, &request("POST", path, &headers, body)))
     }
 
     /// The text of the event stream, up to where it has what is looked for.
@@ -96,7 +102,7 @@ impl Api {
 
     /// Ends the recorder, which must be a good end.
     pub(super) fn end(self, _market: &mut Market) {
-        let mut recorder = self.recorder.into_inner();
+        let mut recorder = self.recorder.into_inner().unwrap();
         recorder.terminate();
         let status = recorder.wait(PATIENCE);
         assert!(status.success(), "{status}\n{}", recorder.output());

@@ -8,7 +8,7 @@ use tapedeck_tests::tape::Gap;
 
 use super::START_US;
 use super::archive::Archive;
-use super::record::Record;
+use super::record::{Home, Record};
 use super::venue::Venue;
 
 /// Minutes of open options.
@@ -45,10 +45,9 @@ impl Coverage {
             let owed = record.owed.get(&ticker).cloned().unwrap_or_default();
             let mut lacks = without(open.clone(), &owed);
             let homes = record.homes.get(&ticker).map_or(&[][..], |homes| homes);
-            for (at, (from, link)) in homes.iter().enumerate() {
-                let until = homes.get(at + 1).map_or(u64::MAX, |(next, _)| *next);
+            for Home { link, from, until } in homes {
                 let gaps = of_shard.get(&*record.shards[*link]).map_or(&[][..], |gaps| gaps);
-                let here = gaps.iter().map(|gap| (gap.0.max(*from), gap.1.min(until)));
+                let here = gaps.iter().map(|gap| (gap.0.max(*from), gap.1.min(*until)));
                 lacks.extend(here.filter(|(from, until)| from < until));
             }
             lacks.extend(of_instrument.get(&*it.name).into_iter().flatten());

@@ -30,14 +30,22 @@ struct Known {
 #[derive(Debug, Default)]
 struct Life {
     heard: Vec<Heard>,
+    /// When the first bytes came since the last of those.
+    given: Option<u64>,
     whole: bool,
     outages: Vec<Outage>,
+    /// From when to when channels were on their way to it: what came of them may have been held.
+    taking: Vec<(u64, u64)>,
+    /// What was held in these spans may have died with the program.
+    taken: Vec<(u64, u64)>,
 }
 
 /// The program was given a whole message, or a connection.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     at: u64,
+    /// When its first bytes came: several messages that are sent at once are one here.
+    begun: u64,
     ticker: bool,
     connected: bool,
 }
@@ -101,17 +109,36 @@ impl Lives {
     }
 
     /// Whether what the program was given then may have died with it.
-    pub(super) fn is_taken(&self, at: u64) -> bool {
-        self.taken.iter().any(|(from, until)| (*from..=*until).contains(&at))
+    pub(super) fn is_taken(&self, link: usize, at: u64) -> bool {
+        let held = self.links[link].taken.iter();
+        self.taken.iter().chain(held).any(|(from, until)| (*from..=*until).contains(&at))
+    }
+
+    /// Channels are on their way to a link.
+    pub(super) fn takes(&mut self, link: usize, now: u64) {
+        let taking = &mut self.links[link].taking;
+        match taking.last_mut().filter(|(_, until)| now <= *until + TAKING_US) {
+            Some((_, until)) => *until = now,
+            None => taking.push((now, now)),
+        }
     }
 
     pub(super) fn connected(&mut self, link: usize, now: u64) {
-        self.links[link].heard.push(Heard { at: now, ticker: true, connected: true });
+        let life = &mut self.links[link];
+        life.given = None;
+        life.heard.push(Heard { at: now, begun: now, ticker: true, connected: true });
+    }
+
+    /// The program was given bytes.
+    pub(super) fn given(&mut self, link: usize, now: u64) {
+        self.links[link].given.get_or_insert(now);
     }
 
     /// The program was given a whole message.
     pub(super) fn heard(&mut self, link: usize, ticker: bool, now: u64) {
-        self.links[link].heard.push(Heard { at: now, ticker, connected: false });
+        let life = &mut self.links[link];
+        let begun = life.given.take().unwrap_or(now);
+        life.heard.push(Heard { at: now, begun, ticker, connected: false });
     }
 
     /// Whether it was whole when it was last looked at, and was not lost since.
@@ -126,6 +153,11 @@ impl Lives {
         if let Some(open) = life.outages.last_mut().filter(|it| it.until == u64::MAX) {
             open.until = now;
         }
+    }
+
+    /// A link has nothing to listen to: whatever becomes of its connection, nothing is missed.
+    pub(super) fn idle(&mut self, link: usize) {
+        self.links[link].whole = false;
     }
 
     pub(super) fn lost(&mut self, link: usize, end: End, now: u64, pause: u64) {
@@ -174,6 +206,13 @@ impl Lives {
             let unknown = life.outages.iter().filter(|it| it.until > told);
             let mut starts: Vec<_> = unknown.flat_map(|it| it.starts.clone()).collect();
             starts.push((from, now));
+            // A shard that holds something says that it is alive up to that.
+            let held =
+                life.taking.last().filter(|(_, until)| *until + HANDED_OVER_US as u64 > told);
+            if let Some((since, _)) = held {
+                starts.push((*since as i64 - LATENCY_US, now));
+                life.taken.push((*since, now));
+            }
             life.lose(starts, Loss { at: now, again: now, end: End::Death });
         }
     }
@@ -214,7 +253,7 @@ impl Life {
     fn sure_until(&self, now: u64) -> u64 {
         let heard = &self.heard[..self.heard.partition_point(|it| it.at <= now)];
         let Some(last) = heard.last() else { return 0 };
-        let mut until = heard.iter().rev().find(|it| it.ticker).map_or(0, |it| it.at);
+        let mut until = heard.iter().rev().find(|it| it.ticker).map_or(0, |it| it.begun);
         for pair in heard.windows(2).rev() {
             let [before, after] = [pair[0].at, pair[1].at];
             // What was before a connection does not make its messages late.
@@ -235,6 +274,8 @@ const LATENCY_US: i64 = 2_000_000;
 /// `STALL_MIN` and `CAUGHT_UP_MAX` of the watchdog.
 const STALL_MIN_US: u64 = 1_000_000;
 const CAUGHT_UP_MAX_US: u64 = 10_000_000;
+/// How often the world looks, and a bit.
+const TAKING_US: u64 = 250_000;
 /// `Backoff`'s `CAP`.
 const PAUSE_MAX_US: u64 = 60_000_000;
 /// A shard says up to when it is alive once a second, in its turn (`reader::TURN`).

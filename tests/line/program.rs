@@ -1,6 +1,7 @@
 //! One life of the program: the pipeline without its threads. Every stage is the real one; what
 //! stands here is the glue that `pipeline.rs`, `reader.rs` and the threads are in production.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,13 @@ use sinks::Parquet;
 use tapedeck::clock::Clock;
 use tapedeck::config::Config;
 use tapedeck::control::{self, Published};
+use tapedeck::deribit::Estate;
 use tapedeck::endpoint::Endpoint;
+use tapedeck::ferry::Ferry;
 use tapedeck::keeper::{self, Appending, Kept, Syncing};
 use tapedeck::outbox::Outbox;
 use tapedeck::queue::{Inlet, Item, Outlet, Urgency, queue};
-use tapedeck::reader::{LineSetup, Link, Mailbox};
+use tapedeck::reader::{Board, LineSetup, Link, Mailbox};
 use tapedeck::recorder::steward::{Setup, Steward, Ties, Wishes};
 use tapedeck::recorder::{Catalogue, Keeping, List};
 use tapedeck::stop::Stop;
@@ -31,7 +34,6 @@ use tapedeck_tests::random::Random;
 /// What does not change from one life to the next.
 #[derive(Debug)]
 pub(super) struct Frame {
-    pub(super) plan: Plan,
     pub(super) journal: Options,
     pub(super) parquet: sinks::parquet::Options,
     pub(super) queue_bytes_max: usize,
@@ -44,9 +46,8 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Bounds as a seed draws them: some are reached in any world, some in none.
-    pub(super) fn new(plan: Plan, random: &mut Random) -> Self {
+    pub(super) fn new(random: &mut Random) -> Self {
         Self {
-            plan,
             journal: Options {
                 segment_bytes_max: random.pick(&[20_000, 200_000, 64 << 20]),
                 segment_age_max: Duration::from_secs(random.pick(&[5, 3600])),
@@ -68,10 +69,9 @@ impl Frame {
 
     /// As a configuration has it that says nothing; but the journal keeps everything, for the
     /// judge.
-    pub(super) fn followed(plan: Plan, config: Config) -> Self {
+    pub(super) fn followed(config: Config) -> Self {
         let keep = Duration::from_hours(24 * 30);
         Self {
-            plan,
             journal: Options { keep, ..Options::default() },
             parquet: sinks::parquet::Options::default(),
             queue_bytes_max: config.exchange.queue_bytes_max,
@@ -88,6 +88,9 @@ impl Frame {
 pub(super) struct Program {
     pub(super) links: Vec<Link>,
     mailboxes: Vec<Mailbox>,
+    boards: BTreeMap<Arc<str>, Board>,
+    /// Where links meet, if no steward tells them to.
+    pub(super) ferry: Ferry<Estate>,
     outboxes: Vec<Outbox>,
     outlet: Outlet,
     appending: Appending,
@@ -107,8 +110,9 @@ pub(super) struct Program {
 
 impl Program {
     /// Opens the journal and puts everything together; nothing is connected yet. `lists` are what
-    /// a steward begins with.
+    /// a steward begins with; without one it goes by the plan.
     pub(super) fn start(
+        plan: &Plan,
         disk: &Simulated,
         clock: &Clock,
         frame: &Frame,
@@ -137,11 +141,15 @@ impl Program {
         let allowance = recorder::allowance(&recovery, false, clock.now());
         let next = || random.next();
         let followed = frame.followed.as_ref().map(|config| Followed::new(config, &door, lists));
-        let plan = followed.as_ref().map_or(&frame.plan, |it| &it.plan);
+        let plan = followed.as_ref().map_or(plan, |it| &it.plan);
         let mut setups = recorder::lines(plan, &endpoint, None, &recovery, &allowance, next);
+        let ferry = Ferry::default();
+        setups.iter_mut().for_each(|setup| setup.session.cross(ferry.clone()));
         let told = &recovery.resume.told;
         let steward = followed.map(|it| it.start(&mut setups, told, &inlet, clock.now()));
         let mailboxes = setups.iter().map(|setup| setup.mailbox.clone()).collect();
+        let board = |setup: &LineSetup| (Arc::clone(&setup.shard), setup.board.clone());
+        let boards = setups.iter().map(board).collect();
         let link = |setup| Link::new(setup, None, reached.clone());
         let links = setups.into_iter().map(link).collect();
         let resumed = !recovery.resume.shards.is_empty();
@@ -156,6 +164,8 @@ impl Program {
         Ok(Self {
             links,
             mailboxes,
+            boards,
+            ferry,
             outboxes,
             outlet,
             appending,
@@ -174,6 +184,11 @@ impl Program {
     /// Leaves a new goal to a shard.
     pub(super) fn swap(&self, link: usize, swap: Swap) {
         self.mailboxes[link].leave(swap);
+    }
+
+    /// Whether the exchange has acknowledged a channel to a shard, as far as others see it.
+    pub(super) fn heard(&self, shard: &str, channel: &str) -> bool {
+        self.boards[shard].channels().contains(channel)
     }
 
     /// A link and the outbox of its reader.

@@ -17,10 +17,8 @@ pub(super) struct Record {
     seed: u64,
     /// The shards' names, by link.
     pub(super) shards: Vec<Arc<str>>,
-    /// All channels that each link may listen to now.
-    pub(super) universe: Vec<ChannelSet>,
-    /// By channel: since when which link may listen to it.
-    pub(super) homes: BTreeMap<String, Vec<(u64, usize)>>,
+    /// By channel: which links may listen to it, and when.
+    pub(super) homes: BTreeMap<String, Vec<Home>>,
     pub(super) readers: u16,
     pub(super) incidents: Vec<Incident>,
     /// Since when the wall clock was wrong by how much, µs.
@@ -43,6 +41,14 @@ pub(super) struct Record {
     now: u64,
 }
 
+/// A link may listen to a channel from the one moment to the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home {
+    pub(super) link: usize,
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
 /// Frames that the program was given whole.
 #[derive(Debug)]
 pub(super) struct Delivered {
@@ -56,7 +62,7 @@ impl Record {
     pub(super) fn new(
         seed: u64,
         shards: Vec<Arc<str>>,
-        universe: &[ChannelSet],
+        goals: &[ChannelSet],
         readers: u16,
         weather: &Weather,
     ) -> Self {
@@ -65,8 +71,7 @@ impl Record {
             lives: Lives::new(shards.len()),
             delivered: Vec::new(),
             shards,
-            universe: universe.to_vec(),
-            homes: homes(universe),
+            homes: BTreeMap::new(),
             readers,
             incidents: Vec::new(),
             wall: vec![(0, 0)],
@@ -79,6 +84,8 @@ impl Record {
             trace: vec![format!("{weather:?}")],
             now: 0,
         };
+        let nothing = vec![ChannelSet::default(); goals.len()];
+        record.goals(0, &nothing, goals);
         for it in &weather.ordered {
             if let Some(causes) = it.causes() {
                 record.saw(&it.name());
@@ -154,6 +161,7 @@ impl Record {
     /// The program was given everything up to there.
     pub(super) fn heard(&mut self, now: u64, link: usize, heard: Heard) {
         let Heard { message, ticker, sent } = heard;
+        self.lives.given(link, now);
         if message {
             self.lives.heard(link, ticker, now);
         }
@@ -171,43 +179,40 @@ impl Record {
         }
     }
 
-    /// A channel goes from one link to another.
-    pub(super) fn moved(&mut self, now: u64, channel: &str, (from, to): (usize, usize)) {
-        self.universe[from].remove(channel);
-        self.universe[to].insert(channel);
-        self.homes.entry(channel.to_owned()).or_default().push((now, to));
-    }
-
-    /// A link may listen to a channel from now on, and no other one.
-    pub(super) fn planned(&mut self, now: u64, channel: &str, link: usize) {
-        match self.universe.iter().position(|all| all.contains(channel)) {
-            Some(from) if from == link => {}
-            Some(from) => self.moved(now, channel, (from, link)),
-            None => {
-                self.universe[link].insert(channel);
-                self.homes.entry(channel.to_owned()).or_default().push((now, link));
+    /// The links have other goals. A channel that is in none any more is owed no longer; one that
+    /// goes to another link is in two for a while.
+    pub(super) fn goals(&mut self, now: u64, old: &[ChannelSet], new: &[ChannelSet]) {
+        for (link, goal) in new.iter().enumerate() {
+            for channel in goal.without(&old[link]) {
+                let homes = self.homes.entry(channel.to_owned()).or_default();
+                let elsewhere = |it: &&mut Home| !new[it.link].contains(channel);
+                homes.iter_mut().filter(elsewhere).for_each(|it| it.until = now.min(it.until));
+                if !homes.iter().any(|it| it.link == link && it.until == u64::MAX) {
+                    homes.push(Home { link, from: now, until: u64::MAX });
+                }
+            }
+        }
+        for (link, goal) in old.iter().enumerate() {
+            for channel in goal.without(&new[link]) {
+                if new.iter().any(|goal| goal.contains(channel)) {
+                    let homes = self.homes.entry(channel.to_owned()).or_default();
+                    let here = homes.iter_mut().filter(|it| it.link == link);
+                    here.for_each(|it| it.until = now.min(it.until));
+                } else {
+                    for (_, until) in self.owed.get_mut(channel).into_iter().flatten() {
+                        *until = now.min(*until);
+                    }
+                }
             }
         }
     }
 
     /// The links that may have listened to a channel then, or so long before or after.
     pub(super) fn links(&self, channel: &str, at: u64, within: u64) -> Vec<usize> {
-        let homes = &self.homes[channel];
-        let until = |next: usize| homes.get(next).map_or(u64::MAX, |(at, _)| *at);
-        let spans = homes.iter().enumerate();
-        let near = spans.filter(|(index, (from, _))| {
-            *from <= at + within && at <= until(index + 1).saturating_add(within)
-        });
-        near.map(|(_, (_, link))| *link).collect()
-    }
-
-    /// A link has another goal: what is not in it is owed no longer.
-    pub(super) fn goal(&mut self, now: u64, link: usize, goal: &ChannelSet) {
-        for channel in self.universe[link].without(goal) {
-            for (_, until) in self.owed.get_mut(channel).into_iter().flatten() {
-                *until = now.min(*until);
-            }
-        }
+        let near = self.homes[channel]
+            .iter()
+            .filter(|home| home.from <= at + within && at <= home.until.saturating_add(within));
+        near.map(|home| home.link).collect()
     }
 
     pub(super) fn wall_set(&mut self, now: u64, by: i64) {
@@ -227,13 +232,6 @@ impl Drop for Record {
             eprintln!("seed {seed}, {now:.6} s: SEED={seed} tests/run line plays it alone");
         }
     }
-}
-
-fn homes(universe: &[ChannelSet]) -> BTreeMap<String, Vec<(u64, usize)>> {
-    let own = |(link, all): (usize, &ChannelSet)| {
-        all.iter().map(move |channel| (channel.to_owned(), vec![(0, link)])).collect::<Vec<_>>()
-    };
-    universe.iter().enumerate().flat_map(own).collect()
 }
 
 /// How far around such a span nobody knows when things were.

@@ -37,6 +37,8 @@ pub(super) enum Fault {
     WallClock,
     /// Shards are given other goals.
     Swap,
+    /// Instruments go from one connection to another.
+    Move,
     /// SIGTERM, and a start after a while.
     Stop,
 }
@@ -103,7 +105,7 @@ impl Ordered {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Reset,
         Self::ForProgram,
         Self::ForExchange,
@@ -120,6 +122,7 @@ impl Fault {
         Self::SlowDisk,
         Self::WallClock,
         Self::Swap,
+        Self::Move,
         Self::Stop,
     ];
 
@@ -142,6 +145,7 @@ impl Fault {
             | Self::SlowDisk
             | Self::WallClock
             | Self::Swap
+            | Self::Move
             | Self::Stop => false,
         }
     }
@@ -161,7 +165,7 @@ impl Fault {
             Self::DiskFull => &["restart", "overload_depth", "overload_quotes", "overload_all"],
             Self::SyncFails | Self::WriteFails => &["restart"],
             Self::SlowDisk => &["overload_depth", "overload_quotes", "overload_all"],
-            Self::WallClock | Self::Swap => &[],
+            Self::WallClock | Self::Swap | Self::Move => &[],
         }
     }
 }
@@ -254,6 +258,10 @@ impl Weather {
                 faults.extend(Fault::ALL);
                 rules.extend(RULES);
             }
+        }
+        if random.below(3) == 0 {
+            // As often as everything else together: whatever happens, happens in the middle of one.
+            faults.extend(vec![Fault::Move; faults.len().max(1)]);
         }
         let pause_us = random.pick(&[4_000_000, 15_000_000, 40_000_000]);
         let (mut text, mut ordered) = (String::new(), Vec::new());

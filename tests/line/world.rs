@@ -2,6 +2,7 @@
 //! from the seed.
 
 mod days;
+mod plans;
 mod sockets;
 mod strikes;
 
@@ -13,10 +14,11 @@ use std::time::Duration;
 use exchange::MarketConfig;
 use journal::Options;
 use journal::disk::Simulated;
-use lifecycle::{ChannelSet, Group, Plan, Swap};
+use lifecycle::{ChannelSet, Group, Handover, Plan};
 use schema::Micros;
 use tapedeck::clock::Clock;
 use tapedeck::reader;
+use tapedeck::recorder::steward::Steward;
 use tapedeck::session::Session;
 
 use super::START_US;
@@ -27,6 +29,7 @@ use super::venue::Venue;
 use super::weather::{Fault, Weather};
 use days::Asked;
 pub(super) use days::{OUTAGES, Outage};
+use plans::groups;
 use sockets::Call;
 use tapedeck_tests::random::Random;
 
@@ -44,6 +47,8 @@ enum Event {
     Fault,
     /// The steward looks.
     Tend(u64),
+    /// Channels go on their way.
+    Hand(u64),
     /// Something that this world has in store.
     Fate(usize),
     /// The disk has room again.
@@ -73,6 +78,10 @@ pub(super) struct World {
     changes: Vec<u64>,
     goals: Vec<ChannelSet>,
     generation: u64,
+    /// What there is to listen to, where no steward says it.
+    groups: Vec<Group>,
+    /// The way of this life's links to the newest plan, without a steward.
+    handover: Handover,
     refused_until: u64,
     black_until: u64,
     slow_until: u64,
@@ -103,9 +112,11 @@ impl World {
         let seeded = random.next();
         let market = MarketConfig { seed: seeded, options, rate, ..MarketConfig::default() };
         let venue = Venue::new(market, &weather.rules);
-        let plan = plan(&venue.instruments(), &mut random);
-        let frame = Frame::new(plan, &mut random);
-        let mut world = Self::of((seed, random), weather, venue, frame);
+        let groups = groups(&venue.instruments(), &mut random);
+        let plan = Plan::first(&groups).unwrap();
+        let frame = Frame::new(&mut random);
+        let mut world = Self::of((seed, random), weather, venue, frame, plan);
+        world.groups = groups;
         world.after(4_000_000, Event::Fault);
         world
     }
@@ -116,8 +127,8 @@ impl World {
         weather: Weather,
         mut venue: Venue,
         frame: Frame,
+        plan: Plan,
     ) -> Self {
-        let plan = &frame.plan;
         let (shards, goals): (Vec<Arc<str>>, Vec<ChannelSet>) =
             plan.swaps().map(|(shard, swap)| (shard, swap.goal)).unzip();
         goals.iter().for_each(|goal| venue.observe(goal.iter(), 0));
@@ -147,6 +158,8 @@ impl World {
             changes: vec![0; links],
             goals,
             generation: 1,
+            groups: Vec::new(),
+            handover: Handover::new(plan),
             refused_until: 0,
             black_until: 0,
             slow_until: 0,
@@ -255,6 +268,15 @@ impl World {
 
     /// Every shard has its goal, and no trade is asked for any more.
     fn is_well(&self) -> bool {
+        let steward = self.program.as_ref().and_then(|program| program.steward.as_ref());
+        // What the exchange refuses a shard stays where it was.
+        let refused = |channel: &str, shard: &str| {
+            let link = self.record.shards.iter().position(|it| **it == *shard).unwrap();
+            let links = self.program.as_ref().map(|program| &program.links[link]);
+            links.is_some_and(|link| link.session().refused().any(|it| it == channel))
+        };
+        let moves = self.handover.moves().filter(|(channel, _, _, to)| !refused(channel, to));
+        let moves = steward.map_or(moves.count(), Steward::moves);
         let reached = |link: &reader::Link| {
             let session = link.session();
             session.reached() == Some(self.generation) && !session.decoder().is_mending()
@@ -262,7 +284,8 @@ impl World {
         let sound = |socket: &Option<u64>| {
             socket.is_some_and(|socket| self.network.is_sound(socket, self.now))
         };
-        self.program.as_ref().is_some_and(|program| program.links.iter().all(reached))
+        moves == 0
+            && self.program.as_ref().is_some_and(|program| program.links.iter().all(reached))
             && self.sockets.iter().all(sound)
     }
 
@@ -274,7 +297,9 @@ impl World {
             let (reached, mending) = (session.reached(), session.decoder().is_mending());
             format!("{shard}: {reached:?} of {}, mending {mending}", self.generation)
         };
-        program.links.iter().enumerate().map(link).collect::<Vec<_>>().join("; ")
+        let links = program.links.iter().enumerate().map(link).collect::<Vec<_>>().join("; ");
+        let moves: Vec<_> = self.handover.moves().collect();
+        format!("{links}; {moves:?}")
     }
 
     fn happen(&mut self, event: Event) {
@@ -283,6 +308,10 @@ impl World {
             Event::Fault => self.fault(),
             Event::Room => self.disk.set_room(None),
             Event::Tend(life) if life == self.life => self.tend(),
+            Event::Hand(life) if life == self.life => {
+                self.hand();
+                self.after(HAND_US, Event::Hand(life));
+            }
             Event::Fate(number) => self.meet(number),
             Event::Turn(life) if life == self.life => self.turn(),
             Event::Append(life) if life == self.life => self.append(),
@@ -291,6 +320,7 @@ impl World {
             Event::Dial(life, link) if life == self.life => self.dial(link),
             Event::Dialled(life, link, call) if life == self.life => self.dialled(link, call),
             Event::Tend(_)
+            | Event::Hand(_)
             | Event::Turn(_)
             | Event::Append(_)
             | Event::Sync(_)
@@ -307,7 +337,8 @@ impl World {
         let Some(lists) = self.lists() else { return };
         self.life += 1;
         let life = self.life;
-        match Program::start(&self.disk, &self.clock, &self.frame, lists, &mut self.random) {
+        let plan = self.handover.plan().clone();
+        match Program::start(&plan, &self.disk, &self.clock, &self.frame, lists, &mut self.random) {
             Err(sentence) => {
                 self.record.lives.refused();
                 self.failed(&sentence);
@@ -320,7 +351,10 @@ impl World {
                 self.program = Some(program);
                 match self.frame.followed {
                     Some(_) => self.after(TEND_US, Event::Tend(life)),
-                    None => self.hand_out(),
+                    None => {
+                        self.handover = Handover::new(plan);
+                        self.after(HAND_US, Event::Hand(life));
+                    }
                 }
                 self.replan();
                 self.after(0, Event::Append(life));
@@ -331,14 +365,6 @@ impl World {
                     self.after(0, Event::Dial(life, link));
                 }
             }
-        }
-    }
-
-    /// Leaves every link its goal.
-    fn hand_out(&self) {
-        let Some(program) = &self.program else { return };
-        for (link, goal) in self.goals.iter().enumerate() {
-            program.swap(link, Swap { generation: self.generation, goal: goal.clone() });
         }
     }
 
@@ -431,33 +457,6 @@ impl World {
     }
 }
 
-/// Two shards of options and one of the rest, with all that the recorder understands.
-fn plan(instruments: &[String], random: &mut Random) -> Plan {
-    let (mut options, mut rest) = (ChannelSet::default(), ChannelSet::default());
-    let books = random.below(3) == 0;
-    for name in instruments {
-        let perpetual = name.ends_with("PERPETUAL");
-        let group = if perpetual { &mut rest } else { &mut options };
-        group.insert(format!("ticker.{name}.100ms"));
-        group.insert(format!("trades.{name}.100ms"));
-        if books {
-            group.insert(format!("book.{name}.100ms"));
-        }
-        if perpetual {
-            rest.insert(format!("perpetual.{name}.100ms"));
-        }
-    }
-    rest.extend(["deribit_price_index.btc_usd", "deribit_price_index.eth_usd"]);
-    let group = |name: &str, shards, channels| Group {
-        name: name.to_owned(),
-        shards,
-        capacity: 500,
-        channels,
-    };
-    let groups = [group("options", 1 + random.below(2), options), group("perpetuals", 1, rest)];
-    Plan::first(&groups).unwrap()
-}
-
 /// What is seen of the program: the first ones are what [`Call`]s come to, in their order.
 pub(super) const MISHAPS: [&str; 6] = [
     "a dial is answered",
@@ -473,5 +472,7 @@ const ENDED: usize = 5;
 const WELL_US: u64 = 6_000_000;
 /// How often the steward looks; its thread does ten times as often.
 const TEND_US: u64 = 1_000_000;
+/// How often it is looked how far channels on their way are.
+const HAND_US: u64 = 100_000;
 /// After the weather, by when everything must be well.
 const SETTLED_US: u64 = 400_000_000;

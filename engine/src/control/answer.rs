@@ -2,9 +2,11 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
+
+use super::token::Denied;
 
 /// A body with its status code.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
@@ -29,4 +31,18 @@ pub(super) async fn not_found() -> Response<Body> {
 /// What cannot be done there.
 pub(super) async fn not_allowed() -> Response<Body> {
     refusal(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
+}
+
+/// Whoever asks may not.
+pub(super) fn denied(denied: Denied) -> Response<Body> {
+    let status = match denied {
+        Denied::Missing | Denied::Wrong => StatusCode::UNAUTHORIZED,
+        Denied::Closed | Denied::Page => StatusCode::FORBIDDEN,
+    };
+    let mut refusal = refusal(status, denied.sentence());
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        refusal.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    refusal
 }

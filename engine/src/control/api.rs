@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::OpenApi;
 
+use super::change::{self, Wish};
 use super::hub::Hub;
-use super::views::{Gaps, Health, Instrument, Plan, Shard};
+use super::orders::Verb;
+use super::views::{Gaps, Health, Instrument, Moved, Plan, Shard};
 use super::{answer, exposition, stream};
 
 /// The endpoints of the recorder.
@@ -22,7 +24,7 @@ pub(super) fn routes(hub: Arc<Hub>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/shards", get(shards))
         .route("/api/v1/instruments", get(instruments))
-        .route("/api/v1/plan", get(plan))
+        .route("/api/v1/plan", get(plan).post(relocate))
         .route("/api/v1/gaps", get(gaps))
         .route("/api/v1/events", get(events))
         .route("/api/v1/openapi.json", get(openapi))
@@ -35,7 +37,7 @@ pub(super) fn routes(hub: Arc<Hub>) -> Router {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "tapedeck", description = "What a recorder is doing. docs/control.md has more."),
-    paths(health, ready, metrics, shards, instruments, plan, gaps, events, openapi)
+    paths(health, ready, metrics, shards, instruments, plan, relocate, gaps, events, openapi)
 )]
 struct Description;
 
@@ -89,6 +91,30 @@ async fn instruments(State(hub): State<Arc<Hub>>) -> Json<Vec<Instrument>> {
 ))]
 async fn plan(State(hub): State<Arc<Hub>>) -> Json<Plan> {
     Json(Plan::of(&hub.sources.published.look()))
+}
+
+/// Lets a shard listen to instruments that others of its group listen to, without a loss: answered
+/// when the exchange has acknowledged them there and the others have let go.
+#[utoipa::path(post, path = "/api/v1/plan", request_body = Wish, responses(
+    (status = 200, description = "all are with that shard", body = Moved),
+    (status = 400, description = "the body is not understood"),
+    (status = 401, description = "without the token"),
+    (status = 422, description = "some cannot be there", body = Moved),
+    (status = 504, description = "some are on their way after 10 s", body = Moved)
+))]
+async fn relocate(State(hub): State<Arc<Hub>>, request: Request<Body>) -> Response<Body> {
+    if let Err(why) = hub.guard.check(request.headers()) {
+        return answer::denied(why);
+    }
+    let Wish { instruments, shard } = match change::read(request.into_body()).await {
+        Ok(wish) => wish,
+        Err((status, why)) => return answer::refusal(status, &why),
+    };
+    let Some(shard) = shard else {
+        return answer::refusal(StatusCode::BAD_REQUEST, "the body names no shard");
+    };
+    let done = change::make(&hub, Verb::Move(shard), instruments).await;
+    answer::json(done.status(), &Moved::from(done))
 }
 
 /// The newest gaps since the start.

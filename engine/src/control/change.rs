@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use utoipa::ToSchema;
 
 use super::hub::Hub;
 use super::orders::{Order, Outcome, Verb};
@@ -37,13 +38,18 @@ impl Done {
     }
 }
 
-/// The instruments that a body names, each once, in its order.
-pub(super) async fn read(body: Body) -> Result<Vec<String>, (StatusCode, String)> {
-    #[derive(Deserialize)]
-    struct Wish {
-        #[serde(default)]
-        instruments: Vec<String>,
-    }
+/// What a body wishes.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct Wish {
+    /// Of which instruments, each once.
+    #[serde(default)]
+    pub(super) instruments: Vec<String>,
+    /// The shard that is to listen to them, where that is asked.
+    pub(super) shard: Option<String>,
+}
+
+/// What a body wishes: each instrument once, in its order.
+pub(super) async fn read(body: Body) -> Result<Wish, (StatusCode, String)> {
     let refuse = |status, text: String| Err((status, text));
     let bytes = match timeout(BODY_MAX, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => bytes,
@@ -53,7 +59,7 @@ pub(super) async fn read(body: Body) -> Result<Vec<String>, (StatusCode, String)
         }
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long".into()),
     };
-    let wish: Wish = match serde_json::from_slice(&bytes) {
+    let mut wish: Wish = match serde_json::from_slice(&bytes) {
         Ok(wish) => wish,
         Err(error) => {
             let text = format!("the body is not {{\"instruments\": [\"NAME\", …]}}: {error}");
@@ -61,7 +67,7 @@ pub(super) async fn read(body: Body) -> Result<Vec<String>, (StatusCode, String)
         }
     };
     let mut seen = BTreeSet::new();
-    let mut names = wish.instruments;
+    let names = &mut wish.instruments;
     names.retain(|name| seen.insert(name.clone()));
     if names.is_empty() {
         return refuse(StatusCode::BAD_REQUEST, "No instruments provided".into());
@@ -70,7 +76,7 @@ pub(super) async fn read(body: Body) -> Result<Vec<String>, (StatusCode, String)
         let name: String = name.chars().take(20).collect();
         return refuse(StatusCode::BAD_REQUEST, format!("no instrument has a name like {name:?}…"));
     }
-    Ok(names)
+    Ok(wish)
 }
 
 /// Gives the order and waits for what becomes of it.
@@ -82,7 +88,7 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
     };
     let Some(orders) = &hub.sources.orders else { return all(BY_HAND) };
     let (reply, answer) = oneshot::channel();
-    if !orders.give(Order { verb, instruments: names.clone(), reply }) {
+    if !orders.give(Order { verb: verb.clone(), instruments: names.clone(), reply }) {
         return all("too many changes wait already");
     }
     let outcomes = match timeout_at(deadline, answer).await {
@@ -105,7 +111,7 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
     while !waiting.is_empty() {
         let shown: u64 = hub.sources.shards.iter().map(|shard| shard.board.changes()).sum();
         if changes.replace(shown) != Some(shown) {
-            let is_acknowledged = acknowledged(hub, verb);
+            let is_acknowledged = acknowledged(hub, &verb);
             let (is, is_not) = waiting.into_iter().partition(|name| is_acknowledged(name));
             done.done.extend::<Vec<String>>(is);
             waiting = is_not;
@@ -121,19 +127,28 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
 }
 
 /// Whether the exchange has acknowledged what the plan says of an instrument, as it is now.
-fn acknowledged(hub: &Hub, verb: Verb) -> impl Fn(&str) -> bool {
+fn acknowledged<'a>(hub: &Hub, verb: &'a Verb) -> impl Fn(&str) -> bool + use<'a> {
     let overview = hub.sources.published.look();
     let boards = hub.sources.shards.iter().map(|shard| shard.board.channels());
     let mut lacking = BTreeSet::new();
     let mut heard = BTreeSet::new();
+    // Where nobody is to listen to it any more.
+    let mut stray = BTreeSet::new();
+    let mut there = BTreeSet::new();
     for (planned, shown) in overview.shards.iter().zip(boards) {
+        if *verb == Verb::Move(planned.shard.to_string()) {
+            there.extend(planned.goal.instruments().into_iter().map(String::from));
+        }
         let missing = planned.goal.owned().filter(|(_, channel)| !shown.contains(channel));
         lacking.extend(missing.map(|(name, _)| name.to_owned()));
+        let others = shown.owned().filter(|(_, channel)| !planned.goal.contains(channel));
+        stray.extend(others.map(|(name, _)| name.to_owned()));
         heard.extend(shown.instruments().into_iter().map(String::from));
     }
     move |name| match verb {
         Verb::Pin => !lacking.contains(name),
         Verb::Exclude => !heard.contains(name),
+        Verb::Move(_) => there.contains(name) && !lacking.contains(name) && !stray.contains(name),
     }
 }
 

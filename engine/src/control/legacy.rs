@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{Request, Response, StatusCode};
 use axum::routing::{get, post};
 use serde::Serialize;
 
@@ -14,7 +14,6 @@ use super::change::{self, Done};
 use super::health::word;
 use super::hub::{Hub, Shard};
 use super::orders::Verb;
-use super::token::Denied;
 use crate::metrics;
 
 /// The endpoints of one shard.
@@ -157,10 +156,10 @@ async fn unsubscribe(State(door): State<Door>, request: Request<Body>) -> Respon
 
 impl Door {
     async fn change(&self, verb: Verb, request: Request<Body>) -> Result<Done, Response<Body>> {
-        self.hub.guard.check(request.headers()).map_err(denied)?;
-        let names = change::read(request.into_body()).await;
-        let names = names.map_err(|(status, why)| answer::refusal(status, &why))?;
-        Ok(change::make(&self.hub, verb, names).await)
+        self.hub.guard.check(request.headers()).map_err(answer::denied)?;
+        let wish = change::read(request.into_body()).await;
+        let wish = wish.map_err(|(status, why)| answer::refusal(status, &why))?;
+        Ok(change::make(&self.hub, verb, wish.instruments).await)
     }
 
     /// The instruments that the shard listens to now.
@@ -173,17 +172,4 @@ impl Failed {
     fn list(failed: Vec<(String, String)>) -> Vec<Self> {
         failed.into_iter().map(|(instrument, error)| Self { instrument, error }).collect()
     }
-}
-
-fn denied(denied: Denied) -> Response<Body> {
-    let status = match denied {
-        Denied::Missing | Denied::Wrong => StatusCode::UNAUTHORIZED,
-        Denied::Closed | Denied::Page => StatusCode::FORBIDDEN,
-    };
-    let mut refusal = answer::refusal(status, denied.sentence());
-    if status == StatusCode::UNAUTHORIZED {
-        let scheme = HeaderValue::from_static("Bearer");
-        refusal.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-    }
-    refusal
 }

@@ -15,12 +15,14 @@ pub struct Order {
 }
 
 /// What may be wished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Record it, whatever the configuration says.
     Pin,
     /// Do not record it.
     Exclude,
+    /// Let this shard listen to it.
+    Move(String),
 }
 
 /// What the steward has done about one instrument.

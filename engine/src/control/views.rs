@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::change::Done;
 use super::health;
 use super::hub::{Hub, Sources};
 use super::overview::Overview;
@@ -112,6 +113,28 @@ pub struct Plan {
     pub generation: u64,
     /// The shards in their order.
     pub shards: Vec<PlannedShard>,
+}
+
+/// What has become of instruments that were to go to a shard.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+pub struct Moved {
+    /// Whether all are there.
+    pub success: bool,
+    /// Those that have gone there.
+    pub moved: Vec<String>,
+    /// Those that were there before.
+    pub already_there: Vec<String>,
+    /// Those that are not there, with the reason.
+    pub failed: Vec<Unmoved>,
+}
+
+/// An instrument that has not gone where it was to go.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+pub struct Unmoved {
+    /// Its name.
+    pub instrument: String,
+    /// Why.
+    pub error: String,
 }
 
 /// A shard in a plan.
@@ -252,6 +275,15 @@ impl Plan {
             channels: planned.goal.iter().map(String::from).collect(),
         });
         Self { generation: overview.generation, shards: shards.collect() }
+    }
+}
+
+impl From<Done> for Moved {
+    fn from(Done { done, already, failed, .. }: Done) -> Self {
+        let success = failed.is_empty();
+        let unmoved = |(instrument, error)| Unmoved { instrument, error };
+        let failed = failed.into_iter().map(unmoved).collect();
+        Self { success, moved: done, already_there: already, failed }
     }
 }
 

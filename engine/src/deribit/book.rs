@@ -48,14 +48,14 @@ impl Decoder {
         let (since, last) = (known.book.good_until, known.book.change_id);
         let chain = match known.book.take(change_id, prev_change_id, snapshot, timestamp, now.utc) {
             Step::Next => Chain::Quiet,
-            Step::Begin => Chain::Begun,
+            Step::Begin => Chain::Begun(timestamp),
             step @ (Step::Break | Step::Loose) => {
                 self.tally.book_breaks += u64::from(step == Step::Break);
-                Chain::Broken { since, last, prev: prev_change_id }
+                Chain::Broken { since, at: timestamp, last, prev: prev_change_id }
             }
             Step::Restart => {
                 self.tally.books_restarted += 1;
-                Chain::Begun
+                Chain::Begun(timestamp)
             }
             Step::Repeat => {
                 self.tally.duplicates_dropped.add(Stored::BookChanges, 1);
@@ -98,12 +98,19 @@ impl Decoder {
         instrument: &str,
         data: &'a str,
     ) -> Result<BookMessage<'a>, Refusal> {
-        let book: BookMessage<'_> =
-            sonic_rs::from_str(data).map_err(|error| Refusal::of(&error))?;
-        if book.instrument_name.required_text("instrument_name")? != instrument {
-            return Err(Refusal::OtherInstrument);
-        }
+        let book = BookMessage::of(instrument, data)?;
         self.tally.strangers("book", &book.strangers);
         Ok(book)
+    }
+}
+
+impl<'a> BookMessage<'a> {
+    /// The message that is said to be of an instrument.
+    pub(super) fn of(instrument: &str, data: &'a str) -> Result<Self, Refusal> {
+        let book: Self = sonic_rs::from_str(data).map_err(|error| Refusal::of(&error))?;
+        match book.instrument_name.required_text("instrument_name")? {
+            name if name == instrument => Ok(book),
+            _ => Err(Refusal::OtherInstrument),
+        }
     }
 }

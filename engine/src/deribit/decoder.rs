@@ -7,6 +7,7 @@ use schema::tables::Rows;
 use schema::{Digest, Micros, Now};
 
 use super::channel::Channel;
+use super::echoes::Echoes;
 use super::holes::Waiting;
 use super::identities::{Identities, Kind, Repeats};
 use super::latecomers::Latecomers;
@@ -38,6 +39,8 @@ pub struct Decoder {
     pub(super) mending: Mending,
     /// Options that were listed while nothing was received, and that are not known yet.
     pub(super) latecomers: Latecomers,
+    /// Of channels that go from one connection to another, what both may hear.
+    pub(super) echoes: Echoes,
     /// Whose connection's messages these are.
     pub(super) shard: Arc<str>,
     /// Who hears of states.
@@ -101,6 +104,7 @@ impl Decoder {
             untold: Vec::new(),
             mending: Mending::default(),
             latecomers: Latecomers::default(),
+            echoes: Echoes::default(),
             shard: "".into(),
             overheard: None,
             quarantine: Quarantine::default(),
@@ -141,11 +145,14 @@ impl Decoder {
         }
     }
 
-    /// Seeds that a row names a gap of missing trades, after [`resume_hole`](Self::resume_hole). If
-    /// no such hole is left, the process before ended between storing its trades and saying so.
-    pub fn resume_named(&mut self, instrument: &str, span: (Micros, Micros)) {
-        let known = self.identities.get(instrument);
-        if known.is_some_and(|it| it.trades.holes().all(|hole| hole.from != span.0)) {
+    /// Seeds that a row of a shard names a gap of missing trades, after
+    /// [`resume_hole`](Self::resume_hole). If no such hole is left, the process before ended
+    /// between storing its trades and saying so.
+    pub fn resume_named(&mut self, instrument: &str, shard: &str, span: (Micros, Micros)) {
+        let Some(known) = self.identities.get_mut(instrument) else { return };
+        if known.trades.holes().any(|hole| hole.from == span.0) {
+            known.trades.named_by = Some(shard.into());
+        } else if *shard == *self.shard {
             self.untold.push((instrument.into(), span));
         }
     }

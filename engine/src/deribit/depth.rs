@@ -6,6 +6,7 @@ use schema::tables::{OptionOrderbookDepth, PerpetualOrderbookDepth, Rows};
 use schema::{Now, Row};
 
 use super::decoder::Decoder;
+use super::echoes::Voice;
 use super::identities::Kind;
 use super::levels::Level;
 use super::refusal::Refusal;
@@ -53,7 +54,9 @@ impl Decoder {
         };
         let known = self.identities.of(instrument, now, self.limits.instruments);
         // Only what was sent decides whether it is a repeat: the marks are filled in after.
-        if known.depth.take(row.digest(&mut self.digest)) {
+        let digest = row.digest(&mut self.digest);
+        let echo = self.echoes.is_one(Voice::Depth, instrument, digest, now);
+        if known.depth.take(digest) || echo {
             self.tally.duplicates_dropped.add(Stored::OptionDepth, 1);
             return Ok(());
         }
@@ -92,7 +95,9 @@ impl Decoder {
             change_id: book.change_id.optional("change_id")?,
         };
         let known = self.identities.of(instrument, now, self.limits.instruments);
-        if known.depth.take(row.digest(&mut self.digest)) {
+        let digest = row.digest(&mut self.digest);
+        let echo = self.echoes.is_one(Voice::Depth, instrument, digest, now);
+        if known.depth.take(digest) || echo {
             self.tally.duplicates_dropped.add(Stored::PerpetualDepth, 1);
             return Ok(());
         }

@@ -26,6 +26,11 @@ impl Waiting {
         }
     }
 
+    /// Takes an instrument off the list.
+    pub(super) fn forget(&mut self, instrument: &str) {
+        self.0.retain(|(_, name)| **name != *instrument);
+    }
+
     /// When the first of them is to be looked at.
     pub(super) fn deadline(&self) -> Duration {
         self.0.front().map_or(Duration::MAX, |(due, _)| *due)
@@ -74,7 +79,8 @@ pub(super) fn name(
 
 /// Writes the row of the holes that begin at an instant. Several trades may share one: then they
 /// share the row, because shard, instrument, beginning and cause are what identifies it. Without
-/// such a hole the row says how all of them came after all, and keeps its end.
+/// such a hole the row says how all of them came after all, and keeps its end. Whichever shard has
+/// the channel now, the row is written by the name of the one that named the instrument's first.
 pub(super) fn write(
     trades: &Sequence,
     (shard, instrument): (&str, &str),
@@ -101,6 +107,7 @@ pub(super) fn write(
     if detail.is_empty() {
         let _ = write!(detail, "none is missing: {came}");
     }
+    let shard = trades.named_by.as_deref().unwrap_or(shard);
     let gap = Gap { shard, instrument, since: from, kind: CauseKind::TradeSeq };
     gap.write(Some(end), &detail, now, rows);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schema::instrument::Shape;
 use schema::{Instrument, Micros, Now};
 
+use super::echoes::Voice;
 use super::sequence::Sequence;
 
 /// The recorded past, by instrument and index name.
@@ -148,6 +149,24 @@ impl Identities {
 }
 
 impl Known {
+    /// The newest message of a kind that has no numbers.
+    pub(super) fn repeats(&self, voice: Voice) -> Repeats {
+        match voice {
+            Voice::Ticker => self.ticker,
+            Voice::Interest => self.interest,
+            Voice::Depth => self.depth,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn repeats_mut(&mut self, voice: Voice) -> &mut Repeats {
+        match voice {
+            Voice::Ticker => &mut self.ticker,
+            Voice::Interest => &mut self.interest,
+            Voice::Depth => &mut self.depth,
+        }
+    }
+
     fn new(name: &str) -> Self {
         Self {
             kind: Kind::of(name),
@@ -192,6 +211,17 @@ impl Book {
         }
     }
 
+    /// The same, with a chain that nobody can go on from: the next whole book begins one, whatever
+    /// its number and time are.
+    pub(super) fn broken(self) -> Self {
+        Self { links: Links::Broken, at: None, ..self }
+    }
+
+    /// Whether what is recorded of it gives the book.
+    pub(super) fn is_whole(self) -> bool {
+        self.links == Links::Whole
+    }
+
     /// Takes a message in and says what it is.
     ///
     /// PROTOCOL: change_id grows, with jumps. At or below the last one there is nothing new; but
@@ -209,7 +239,7 @@ impl Book {
     ) -> Step {
         let below = self.change_id.is_some_and(|last| change_id < last);
         let step = match (snapshot, self.change_id) {
-            (true, _) if below && self.far_from(at) => Step::Restart,
+            (true, _) if below && self.is_far_from(at) => Step::Restart,
             (true, Some(last)) if self.links == Links::Whole && change_id <= last => Step::Repeat,
             (true, _) => Step::Begin,
             (false, Some(last)) if change_id <= last => Step::Repeat,
@@ -229,8 +259,13 @@ impl Book {
         step
     }
 
-    fn far_from(self, at: Micros) -> bool {
+    fn is_far_from(self, at: Micros) -> bool {
         self.at.is_some_and(|last| last.since(at).max(at.since(last)) > RESTART)
+    }
+
+    /// Whether its last message is of a much earlier time.
+    pub(super) fn is_long_before(self, at: Micros) -> bool {
+        self.at.is_some_and(|last| at.since(last) > RESTART)
     }
 }
 

@@ -4,6 +4,7 @@ use schema::tables::{IndexTick, PerpetualInterest, Rows};
 use schema::{Now, Row};
 
 use super::decoder::Decoder;
+use super::echoes::Voice;
 use super::field::{Float, Text, Whole};
 use super::identities::Kind;
 use super::refusal::Refusal;
@@ -50,7 +51,9 @@ impl Decoder {
             price: price.price.required("price")?,
         };
         let known = self.identities.of(index, now, self.limits.instruments);
-        if known.ticker.take(row.digest(&mut self.digest)) {
+        let digest = row.digest(&mut self.digest);
+        let echo = self.echoes.is_one(Voice::Ticker, index, digest, now);
+        if known.ticker.take(digest) || echo {
             self.tally.duplicates_dropped.add(Stored::IndexTicks, 1);
             return Ok(());
         }
@@ -80,7 +83,9 @@ impl Decoder {
             interest: number!(interest.interest),
         };
         let known = self.identities.of(instrument, now, self.limits.instruments);
-        if known.interest.take(row.digest(&mut self.digest)) {
+        let digest = row.digest(&mut self.digest);
+        let echo = self.echoes.is_one(Voice::Interest, instrument, digest, now);
+        if known.interest.take(digest) || echo {
             self.tally.duplicates_dropped.add(Stored::PerpetualInterest, 1);
             return Ok(());
         }

@@ -21,7 +21,7 @@ pub(super) struct Latecomers {
 }
 
 #[derive(Debug)]
-struct Outage {
+pub(super) struct Outage {
     since: Micros,
     /// When everything was acknowledged again: a list that is asked for later knows all.
     until: Duration,
@@ -58,6 +58,17 @@ impl Latecomers {
         let before = self.outages.get(currency).map_or(since, |before| before.since);
         let outage = Outage { since: since.min(before), until: now, known: known.clone() };
         self.outages.insert(currency.into(), outage);
+    }
+
+    /// Another shard has the currency's channel from now on.
+    pub(super) fn give(&mut self, currency: &str) -> Option<(Box<str>, Outage)> {
+        self.outages.remove_entry(currency)
+    }
+
+    /// The currency's channel is here now.
+    pub(super) fn take(&mut self, (currency, outage): (Box<str>, Outage)) {
+        self.outages.insert(currency, outage);
+        self.looked = 0;
     }
 
     /// Since when options may have been traded that are not known yet.

@@ -30,7 +30,7 @@ pub(super) struct Mending {
 
 /// What is to be asked of one instrument, besides its holes.
 #[derive(Debug, Default)]
-struct Errand {
+pub(super) struct Errand {
     /// When it is asked; missing while the answer is awaited.
     due: Option<Duration>,
     /// Questions in a row that brought nothing.
@@ -106,6 +106,29 @@ impl Mending {
     /// Since when trades may be missing that were not asked for yet.
     pub(super) fn unasked_since(&self) -> Option<Micros> {
         self.errands.values().filter_map(|errand| errand.since).min()
+    }
+
+    /// The instruments whose trades are to be asked for.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.errands.keys().map(|name| &**name)
+    }
+
+    /// Somebody else asks for the instrument's trades from now on; an answer that is awaited here
+    /// is nobody's.
+    pub(super) fn give(&mut self, instrument: &str) -> Option<Errand> {
+        let errand = self.errands.remove(instrument)?;
+        if let Some(due) = errand.due {
+            self.order.remove(&(due, instrument.into()));
+        }
+        Some(errand)
+    }
+
+    /// The instrument's trades are asked for here from now on.
+    pub(super) fn take(&mut self, instrument: &str, mut errand: Errand, now: Duration) {
+        self.give(instrument);
+        errand.due = None;
+        self.errands.insert(instrument.into(), errand);
+        self.wait(instrument, now);
     }
 
     /// A question found no answer.
@@ -242,6 +265,10 @@ impl Decoder {
         now: Now,
         rows: &mut Rows,
     ) {
+        if !self.mending.errands.contains_key(&question.instrument) {
+            // Another connection has the channel now, and asks for itself.
+            return;
+        }
         let came = match answer {
             None => Came::Refusal,
             Some((trades, more)) => {

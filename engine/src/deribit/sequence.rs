@@ -11,6 +11,7 @@
 //! 6. Anything else is recorded already: dropped and counted.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schema::{Micros, Now};
@@ -32,6 +33,8 @@ pub(super) struct Sequence {
     forgotten: Option<i64>,
     /// The newest timestamp of a trade taken here.
     newest: Option<Micros>,
+    /// The shard by whose name holes are named, where that is not the one that has the channel.
+    pub(super) named_by: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]

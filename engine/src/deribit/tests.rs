@@ -12,6 +12,7 @@ use super::{Decoder, LastIdentity, Limits, Roster, Stored};
 use crate::session::Question;
 
 mod books;
+mod handover;
 mod holes;
 mod hostile;
 mod mending;

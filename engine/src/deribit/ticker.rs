@@ -4,6 +4,7 @@ use schema::tables::{OptionQuote, PerpetualQuote, Rows};
 use schema::{Micros, Now, Row};
 
 use super::decoder::Decoder;
+use super::echoes::Voice;
 use super::field::{Field, Float, Text, Whole};
 use super::identities::{Kind, Marks};
 use super::refusal::Refusal;
@@ -133,7 +134,9 @@ impl Decoder {
             open_interest: row.open_interest,
             volume_24h: row.volume_24h,
         };
-        if known.ticker.take(row.digest(&mut self.digest)) {
+        let digest = row.digest(&mut self.digest);
+        let echo = self.echoes.is_one(Voice::Ticker, instrument, digest, now);
+        if known.ticker.take(digest) || echo {
             self.tally.duplicates_dropped.add(Stored::OptionQuotes, 1);
             return Ok(());
         }
@@ -161,7 +164,9 @@ impl Decoder {
             open_interest: row.open_interest,
             volume_24h: row.volume_24h,
         };
-        if known.ticker.take(row.digest(&mut self.digest)) {
+        let digest = row.digest(&mut self.digest);
+        let echo = self.echoes.is_one(Voice::Ticker, instrument, digest, now);
+        if known.ticker.take(digest) || echo {
             self.tally.duplicates_dropped.add(Stored::PerpetualQuotes, 1);
             return Ok(());
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use schema::Now;
+use schema::{Micros, Now};
 
 use super::ending::Ending;
 use super::post::{Board, Mailbox};
@@ -232,7 +232,14 @@ impl Link {
             // Only the gap goes on: nothing is asked that could have no answer.
             let _ = session.tick(now, &mut outbox.rows);
         }
+        if self.setup.session.has_replayed() {
+            outbox.flush(now);
+            if outbox.is_empty() {
+                self.setup.session.handed_over();
+            }
+        }
         self.tell_facts(now, outbox);
+        self.give(now, outbox);
         shut
     }
 
@@ -255,7 +262,12 @@ impl Link {
                 None => State::Subscribing,
             });
         }
-        let Some(at) = session.alive_until() else { return };
+        let at = match session.alive_until() {
+            Some(at) => at,
+            // Everything has gone to other shards, or was let go: nothing is missed.
+            None if session.is_idle() => Micros(now.utc.0.saturating_sub(UNDER_WAY_US)),
+            None => return,
+        };
         let (shard, channels) = (Arc::clone(shard), acknowledged.clone());
         let unasked_since = session.unasked_since();
         if outbox.fact(Item::Shard { shard, channels, at, unasked_since }) {
@@ -263,6 +275,19 @@ impl Link {
                 board.show(acknowledged);
             }
             self.told = told;
+        }
+    }
+
+    /// Gives away the channels that are to go to other shards and that nothing comes of any more,
+    /// once the journal was told so and has what came of them.
+    fn give(&mut self, now: Now, outbox: &mut Outbox) {
+        let session = &mut self.setup.session;
+        if session.gives() && session.changes() == self.told.0 {
+            outbox.flush(now);
+            // What the taker records must not come before what came of them here.
+            if outbox.is_empty() {
+                session.give(now);
+            }
         }
     }
 
@@ -325,15 +350,11 @@ impl Open {
             let words = "the exchange takes nothing we send for 10 s";
             return Err(Ending::new(CauseKind::Silent, words));
         }
-        if !self.upgraded {
-            return match late(self.opened_at) {
-                true => {
-                    let words = "the exchange does not answer the handshake for 10 s";
-                    Err(Ending::new(CauseKind::Silent, words))
-                }
-                false => Ok(()),
-            };
+        if !self.upgraded && late(self.opened_at) {
+            let words = "the exchange does not answer the handshake for 10 s";
+            return Err(Ending::new(CauseKind::Silent, words));
         }
+        // During the handshake, too: gaps and channels that go elsewhere do not wait for it.
         session.tick(now, rows).map_err(|error| Ending::session(&error))
     }
 }
@@ -342,4 +363,7 @@ impl Open {
 const STUCK_MAX: Duration = Duration::from_secs(10);
 /// A line that never reached the exchange gives up after so many attempts.
 const FIRST_ATTEMPTS_MAX: u32 = 3;
+/// What a shard that has nothing says it is alive up to is that much older: what it had last may
+/// have been under way.
+const UNDER_WAY_US: i64 = 2_000_000;
 const SEED_STEP: u64 = 6_364_136_223_846_793_005;

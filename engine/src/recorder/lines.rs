@@ -28,8 +28,10 @@ pub fn lines(
     mut entropy: impl FnMut() -> u64,
 ) -> Vec<LineSetup> {
     // Whose channel it was then, another shard may have it now.
-    let shards = recovery.resume.shards.values();
-    let unasked_since = shards.filter_map(|shard| shard.unasked_since).min();
+    let before = &recovery.resume.shards;
+    let alive_at = plan.swaps().filter_map(|(shard, _)| before.get(&*shard)).map(|it| it.alive_at);
+    let unasked_since = before.values().filter_map(|shard| shard.unasked_since);
+    let unasked_since = unasked_since.chain(alive_at).min();
     let number = |(connection, (shard, swap)): (u32, (Arc<str>, Swap))| {
         let mut settings = Settings::new(Arc::clone(&shard), allowance.clone());
         settings.credentials = credentials.cloned();
@@ -120,8 +122,8 @@ fn decoder(recovery: &Recovery, shard: &Arc<str>) -> Decoder {
         }
     }
     for (instrument, gaps) in &recovery.resume.named {
-        for gap in gaps.iter().filter(|gap| gap.shard == **shard) {
-            decoder.resume_named(instrument, (gap.from, gap.to));
+        for gap in gaps {
+            decoder.resume_named(instrument, &gap.shard, (gap.from, gap.to));
         }
     }
     decoder

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use journal::Told;
 use lifecycle::{
-    Event, Failed, Group, Listed, Manager, Overflow, Plan, State, Universe, What, Why,
+    Event, Failed, Group, Handover, Listed, Manager, Overflow, Plan, State, Swap, Universe, What,
+    Why,
 };
 use schema::instrument::listed_under;
 use schema::{Micros, Now};
@@ -22,9 +23,10 @@ use super::desk::Desk;
 use super::events::Events;
 use crate::config::Config;
 use crate::control::Overview;
-use crate::deribit::{Overheard, Roster, Said, Word, instruments};
+use crate::deribit::{Estate, Overheard, Roster, Said, Word, instruments};
+use crate::ferry::Ferry;
 use crate::queue::Inlet;
-use crate::reader::{LineSetup, Mailbox};
+use crate::reader::{Board, LineSetup, Mailbox};
 use crate::selection::{Candidate, SelectionError};
 use crate::session::{CauseKind, Gap};
 pub(super) use asking::start;
@@ -54,6 +56,10 @@ pub struct Setup {
 pub struct Ties {
     /// Where each shard's swaps go.
     mailboxes: BTreeMap<Arc<str>, Mailbox>,
+    /// Where each shard shows what is acknowledged.
+    boards: BTreeMap<Arc<str>, Board>,
+    /// Where what shards know of a channel crosses to others.
+    ferry: Ferry<Estate>,
     /// What is told of the options, from what the lines show.
     events: Events,
     /// What the exchange says of instruments unasked.
@@ -67,13 +73,18 @@ impl Ties {
     #[must_use]
     pub fn new(lines: &mut [LineSetup], told: &Told) -> Self {
         let (overheard, roster) = (Overheard::default(), Roster::default());
+        let ferry = Ferry::default();
         for line in &mut *lines {
+            line.session.cross(ferry.clone());
             line.session.decoder_mut().overhear(overheard.clone());
             line.session.decoder_mut().enrol(roster.clone());
         }
         let mailbox = |line: &LineSetup| (Arc::clone(&line.shard), line.mailbox.clone());
-        let mailboxes = lines.iter().map(mailbox).collect();
-        Self { mailboxes, events: Events::new(told, lines), overheard, roster }
+        let board = |line: &LineSetup| (Arc::clone(&line.shard), line.board.clone());
+        let (mailboxes, boards) =
+            (lines.iter().map(mailbox).collect(), lines.iter().map(board).collect());
+        let events = Events::new(told, lines);
+        Self { mailboxes, boards, ferry, events, overheard, roster }
     }
 }
 
@@ -85,9 +96,14 @@ pub struct Steward {
     universe: Universe,
     /// The universe's changes that the plan has followed.
     followed: u64,
-    plan: Plan,
+    /// The way to the plan.
+    handover: Handover,
+    /// Channels whose move takes too long, and that was said of.
+    overdue: BTreeSet<String>,
     groups: Vec<Group>,
     mailboxes: BTreeMap<Arc<str>, Mailbox>,
+    boards: BTreeMap<Arc<str>, Board>,
+    ferry: Ferry<Estate>,
     /// Lists taken, by currency.
     cycles: BTreeMap<String, u64>,
     /// Groups that have no room for all of their channels, and since when.
@@ -118,7 +134,7 @@ impl Steward {
     #[must_use]
     pub fn new(setup: Setup, now: Now) -> Self {
         let Setup { config, plan, ties, catalogue, asked, inlet, wishes } = setup;
-        let Ties { mailboxes, mut events, overheard, roster } = ties;
+        let Ties { mailboxes, boards, ferry, mut events, overheard, roster } = ties;
         let mut desk = Desk::new(inlet);
         let Catalogue { lists, groups } = catalogue;
         let mut manager = Manager::new(&config.exchange.currencies, config.lifecycle.refresh);
@@ -138,9 +154,12 @@ impl Steward {
             manager,
             followed: universe.changes(),
             universe,
-            plan,
+            handover: Handover::new(plan),
+            overdue: BTreeSet::new(),
             groups,
             mailboxes,
+            boards,
+            ferry,
             cycles: BTreeMap::new(),
             cramped: BTreeMap::new(),
             events,
@@ -160,7 +179,19 @@ impl Steward {
     /// Who listens to what from now on.
     #[must_use]
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.handover.plan()
+    }
+
+    /// Who is to listen to what at this moment: while a channel goes from one shard to another it
+    /// is with both.
+    pub fn swaps(&self) -> impl Iterator<Item = (Arc<str>, Swap)> {
+        self.handover.swaps()
+    }
+
+    /// How many channels are on their way.
+    #[must_use]
+    pub fn moves(&self) -> usize {
+        self.handover.moves().count()
     }
 
     /// Does what is due, but for asking.
@@ -173,10 +204,11 @@ impl Steward {
             self.followed = self.universe.changes();
             self.follow(now);
         }
+        self.hand_over(now);
         if !answers.is_empty() {
             self.answer(answers);
         }
-        self.events.compare(&self.universe, &self.plan, now, &mut self.desk.rows);
+        self.events.compare(&self.universe, self.handover.plan(), now, &mut self.desk.rows);
         self.desk.hand_over();
     }
 
@@ -351,14 +383,35 @@ impl Steward {
             let new = groups.iter_mut().find(|new| new.name == group.name);
             group.channels = new.map(|new| std::mem::take(&mut new.channels)).unwrap_or_default();
         }
-        let (plan, overflows) = self.plan.next(&self.groups);
+        let (plan, overflows) = self.handover.plan().next(&self.groups);
         self.alarm(overflows, now);
-        for (shard, swap) in plan.swaps() {
-            self.mailboxes.get(&shard).expect("every shard has a mailbox").leave(swap);
-        }
         tracing::info!("{} channels are to be recorded from now on", plan.channels());
-        self.plan = plan;
+        self.handover.follow(plan);
         self.publish();
+    }
+
+    /// Leaves every shard its goal on the way to the plan, whenever that changes. What takes too
+    /// long is said once: as long as a channel is on its way, whoever has it records it.
+    fn hand_over(&mut self, now: Now) {
+        let heard = |shard: &str, channel: &str| {
+            self.boards.get(shard).is_some_and(|board| board.channels().contains(channel))
+        };
+        if self.handover.advance(&self.ferry, heard, now.monotonic) {
+            for (shard, swap) in self.handover.swaps() {
+                self.mailboxes.get(&shard).expect("every shard has a mailbox").leave(swap);
+            }
+        }
+        self.handover.left(&self.ferry);
+        let late = |since: Duration| now.monotonic.saturating_sub(since) > MOVE_MAX;
+        let late = self.handover.moves().filter(|(_, since, ..)| late(*since));
+        let mut overdue = BTreeSet::new();
+        for (channel, _, from, to) in late {
+            if !self.overdue.contains(channel) {
+                tracing::error!("{channel} is to go from {from} to {to} and does not arrive");
+            }
+            overdue.insert(channel.to_owned());
+        }
+        self.overdue = overdue;
     }
 
     /// Shows the lines what is recorded.
@@ -368,7 +421,7 @@ impl Steward {
 
     /// Tells whoever asks what is recorded.
     fn publish(&self) {
-        self.wishes.published.publish(Overview::new(&self.plan, &self.universe));
+        self.wishes.published.publish(Overview::new(self.handover.plan(), &self.universe));
     }
 
     /// What finds no room is a gap as long as it lasts.
@@ -419,3 +472,5 @@ fn words(why: Why) -> &'static str {
 
 /// Listings come in bursts; one list describes them all.
 const DESCRIBE_AFTER: Duration = Duration::from_secs(2);
+/// A channel that has not arrived within this is an alarm.
+const MOVE_MAX: Duration = Duration::from_secs(30);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
+use super::Connection;
 use super::refusals::instrument;
-use crate::session::{CauseKind, Gap, latest};
+use crate::session::{CauseKind, Chain, Decode, Gap, latest};
 
 /// The broken books of one connection, by channel.
 ///
@@ -24,12 +25,23 @@ pub(super) struct Chains {
 
 #[derive(Debug)]
 struct Episode {
-    /// The open gap: its beginning, what was seen, and when. Missing once the book is whole again.
-    gap: Option<(Micros, String, Now)>,
+    /// Missing once the book is whole again.
+    gap: Option<Open>,
     /// How often the book was subscribed anew in this episode.
     renewals: u32,
     /// When it is to be subscribed anew; when it is forgotten, once whole.
     due: Duration,
+}
+
+/// An open gap.
+#[derive(Debug)]
+struct Open {
+    since: Micros,
+    /// It lasts at least until then, by the exchange's clock.
+    until: Micros,
+    detail: String,
+    /// When it was noticed.
+    seen: Now,
 }
 
 impl Chains {
@@ -42,11 +54,11 @@ impl Chains {
         self.episodes.get(channel).is_some_and(|episode| episode.gap.is_some())
     }
 
-    /// A change does not follow: opens the gap.
+    /// A change of `until`, by the exchange's clock, does not follow: opens the gap.
     pub(super) fn broke(
         &mut self,
         channel: &str,
-        since: Micros,
+        (since, until): (Micros, Micros),
         detail: String,
         now: Now,
         rows: &mut Rows,
@@ -54,18 +66,19 @@ impl Chains {
         let fresh = || Episode { gap: None, renewals: 0, due: Duration::ZERO };
         let episode = self.episodes.entry(channel.to_owned()).or_insert_with(fresh);
         if episode.gap.is_none() {
-            write(&self.shard, channel, (since, &detail), None, now, rows);
-            episode.gap = Some((since, detail, now));
+            let open = Open { since, until, detail, seen: now };
+            open.write(&self.shard, channel, None, now, rows);
+            episode.gap = Some(open);
             episode.due = now.monotonic.saturating_add(pause(episode.renewals));
         }
     }
 
-    /// The whole book has come: closes the gap, if there is one.
-    pub(super) fn begun(&mut self, channel: &str, now: Now, rows: &mut Rows) {
+    /// The whole book as of `at`, by the exchange's clock, has come: closes the gap, if there is
+    /// one.
+    pub(super) fn begun(&mut self, channel: &str, at: Micros, now: Now, rows: &mut Rows) {
         let Some(episode) = self.episodes.get_mut(channel) else { return };
-        if let Some((since, detail, seen)) = episode.gap.take() {
-            let end = latest(seen, now);
-            write(&self.shard, channel, (since, &detail), Some(end), now, rows);
+        if let Some(open) = episode.gap.take() {
+            open.close(&self.shard, channel, at, now, rows);
             episode.due = now.monotonic.saturating_add(HELD);
         }
     }
@@ -91,24 +104,26 @@ impl Chains {
         let shard = &self.shard;
         self.episodes.retain(|channel, episode| {
             let stays = wanted(channel);
-            if let Some((since, detail, seen)) = episode.gap.take_if(|_| !stays) {
-                write(shard, channel, (since, &detail), Some(latest(seen, now)), now, rows);
+            if let Some(open) = episode.gap.take_if(|_| !stays) {
+                open.close(shard, channel, open.until, now, rows);
             }
             stays
         });
     }
 }
 
-fn write(
-    shard: &str,
-    channel: &str,
-    (since, detail): (Micros, &str),
-    end: Option<Micros>,
-    now: Now,
-    rows: &mut Rows,
-) {
-    let gap = Gap { shard, instrument: instrument(channel), since, kind: CauseKind::BookChain };
-    gap.write(end.map(|end| end.max(since)), detail, now, rows);
+impl Open {
+    /// What was lost lies in the gap by either clock, ours as it was set before or since.
+    fn close(&self, shard: &str, channel: &str, until: Micros, now: Now, rows: &mut Rows) {
+        let end = latest(self.seen, now).max(until).max(self.until).max(self.since);
+        self.write(shard, channel, Some(end), now, rows);
+    }
+
+    fn write(&self, shard: &str, channel: &str, end: Option<Micros>, now: Now, rows: &mut Rows) {
+        let (since, kind) = (self.since, CauseKind::BookChain);
+        let gap = Gap { shard, instrument: instrument(channel), since, kind };
+        gap.write(end, &self.detail, now, rows);
+    }
 }
 
 /// Before a book that was subscribed anew so often is so again.
@@ -116,6 +131,37 @@ fn pause(renewals: u32) -> Duration {
     match renewals.checked_sub(1) {
         None => Duration::ZERO,
         Some(doublings) => PAUSE_MIN.saturating_mul(1 << doublings.min(10)).min(PAUSE_MAX),
+    }
+}
+
+impl<D: Decode> Connection<D> {
+    /// Follows what a notification was to its book.
+    pub(super) fn link(&mut self, channel: &str, chain: Chain, now: Now, rows: &mut Rows) {
+        match chain {
+            Chain::Quiet => {}
+            Chain::Begun(at) => {
+                if self.subscriptions.begun(channel) {
+                    self.chains.begun(channel, at, now, rows);
+                }
+            }
+            Chain::Broken { since, at, last, prev } => {
+                if self.chains.is_open(channel) {
+                    return;
+                }
+                self.counters.books_broken += 1;
+                let id = |id: Option<i64>| id.map_or("none".to_owned(), |id| id.to_string());
+                let detail =
+                    format!("change_id {} is followed by one after {}", id(last), id(prev));
+                // Nothing before this connection was promised of a book that never began.
+                let since = since.unwrap_or(self.connected_at);
+                // Set back meanwhile, our clock tells another beginning.
+                let since = match since > now.utc {
+                    true => Micros(now.utc.0.saturating_sub(self.settings.latency_us_max)),
+                    false => since,
+                };
+                self.chains.broke(channel, (since, at), detail, now, rows);
+            }
+        }
     }
 }
 
@@ -146,10 +192,11 @@ mod tests {
         let mut renewed = Vec::new();
         for second in 0..7_200 {
             if whole(second) {
-                chains.begun(BOOK, at(second), &mut rows);
+                chains.begun(BOOK, at(second).utc, at(second), &mut rows);
             }
             if second == 0 || whole(second) {
-                chains.broke(BOOK, at(second).utc, String::new(), at(second), &mut rows);
+                let span = (at(second).utc, at(second).utc);
+                chains.broke(BOOK, span, String::new(), at(second), &mut rows);
             }
             assert!(chains.deadline() >= at(second).monotonic || second == 0);
             while let Some(channel) = chains.renewal(at(second).monotonic) {

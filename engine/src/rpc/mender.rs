@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lifecycle::ChannelSet;
 use schema::tables::Rows;
 use schema::{Micros, Now};
 use serde::Deserialize;
@@ -32,6 +33,11 @@ impl Mender {
     /// An earlier process has not asked for what was missed since then.
     pub(super) fn owe(&mut self, since: Micros) {
         self.unasked = Some(since);
+    }
+
+    /// Since when an earlier process had not asked for missing trades, if that is not done.
+    pub(super) fn unasked(&self) -> Option<Micros> {
+        self.unasked
     }
 
     /// The question is answered, or will not be.
@@ -109,15 +115,23 @@ impl<D: Decode> Connection<D> {
     pub(super) fn ask_for_missed(&mut self, since: Micros, now: Now) {
         let since = self.mender.unasked.take().map_or(since, |unasked| unasked.min(since));
         let acknowledged = self.subscriptions.acknowledged().iter();
-        for channel in acknowledged.chain(self.subscriptions.refused()) {
-            self.decoder.missed(channel, since, now);
+        let all = acknowledged.chain(self.subscriptions.refused());
+        let mut all: ChannelSet = all.collect();
+        // Whoever takes these asks: what is to be asked goes with them.
+        all.extend(self.leaving());
+        for channel in all.iter() {
+            self.missed(channel, since, now);
         }
     }
 
     /// Since when trades may be missing that were not asked for yet, those of refused channels too.
     pub(super) fn trades_unasked_since(&self) -> Option<Micros> {
-        let known =
-            [self.mender.unasked, self.refusals.trades_since(), self.decoder.unasked_since()];
+        let known = [
+            self.mender.unasked,
+            self.refusals.trades_since(),
+            self.decoder.unasked_since(),
+            self.lent_since(),
+        ];
         known.into_iter().flatten().min()
     }
 }

@@ -20,7 +20,9 @@ use schema::{Micros, Now, Origin};
 use serde_json::Value;
 
 use super::{Allowance, Connection, Credentials, Sampling, Settings};
-use crate::session::{Cause, CauseKind, Chain, Decode, Question, Session, SessionError, Wanted};
+use crate::session::{
+    Cause, CauseKind, Chain, Decode, Held, Question, Session, SessionError, Wanted,
+};
 
 mod books;
 mod mending;
@@ -32,6 +34,8 @@ mod samples;
 struct Heard(Vec<String>, Vec<Question>);
 
 impl Decode for Heard {
+    type Estate = ();
+
     fn decode(&mut self, channel: &str, data: &str, _: Now, _: &mut Rows) -> Chain {
         self.0.push(format!("{channel} {data}"));
         chain(data)
@@ -73,6 +77,14 @@ impl Decode for Heard {
         self.0.push(format!("{} unanswered", asked.instrument));
     }
 
+    fn watch(&mut self, _: &str) {}
+
+    fn unwatch(&mut self, _: &str, _: Now) {}
+
+    fn give(&mut self, _: &str, _: Option<Micros>) {}
+
+    fn adopt(&mut self, _: &str, (): (), _: &mut Vec<Held>, _: Option<Micros>, _: Now) {}
+
     fn settle(&mut self, _: bool, _: Now, _: &mut Rows) {}
 
     fn deadline(&self) -> Duration {
@@ -93,11 +105,15 @@ fn question(text: &str) -> Question {
     Question { instrument, trades }
 }
 
-/// `"begun"` is the whole of a book, `"broken"` a change that does not follow.
+/// `"begun"` is the whole of a book, `"broken"` a change that does not follow; of which second, by
+/// the exchange's clock, may follow.
 fn chain(data: &str) -> Chain {
-    match data {
-        "\"begun\"" => Chain::Begun,
-        "\"broken\"" => Chain::Broken { since: None, last: Some(1), prev: Some(2) },
+    let words = data.trim_matches('"');
+    let (what, second) = words.split_once(' ').unwrap_or((words, "0"));
+    let at = || Micros(second.parse::<i64>().expect("a second") * 1_000_000);
+    match what {
+        "begun" => Chain::Begun(at()),
+        "broken" => Chain::Broken { since: None, at: at(), last: Some(1), prev: Some(2) },
         _ => Chain::Quiet,
     }
 }

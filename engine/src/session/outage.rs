@@ -13,6 +13,8 @@ use crate::session::{Cause, CauseKind};
 pub struct Outage {
     shard: Arc<str>,
     open: Option<Open>,
+    /// Whether there ever was one.
+    ever: bool,
 }
 
 #[derive(Debug)]
@@ -30,13 +32,19 @@ impl Outage {
     /// No gap.
     #[must_use]
     pub fn new(shard: Arc<str>) -> Self {
-        Self { shard, open: None }
+        Self { shard, open: None, ever: false }
     }
 
     /// Whether a gap is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether a gap is open, or was.
+    #[must_use]
+    pub fn has_been(&self) -> bool {
+        self.ever
     }
 
     /// Since when data may be missing, while a gap is open.
@@ -48,6 +56,7 @@ impl Outage {
     /// Data may be missing from `since` on. A gap that is open already keeps its cause and only
     /// ever grows.
     pub fn open(&mut self, since: Micros, cause: Cause) {
+        self.ever = true;
         match &mut self.open {
             Some(open) => {
                 open.since = open.since.min(since);

@@ -12,12 +12,18 @@ impl Judge<'_> {
     /// before it could be, or says that it gave up rows. Books are judged by their chains.
     pub(super) fn check_delivered(&self, venue: &Venue, archive: &Archive) {
         let stored: BTreeSet<&str> = archive.rows.values().map(|row| &*row.key).collect();
-        let kept = |it: &&Delivered| !self.record.lives.is_taken(it.at);
+        let mut shed: BTreeSet<String> = BTreeSet::new();
+        let kept = |it: &&Delivered| !self.record.lives.is_taken(it.link, it.at);
         for delivered in self.record.delivered.iter().filter(kept) {
             let sent = &venue.sent[delivered.sent.clone()];
             for sent in sent.iter().filter(|it| is_sound(it)) {
                 Heard::default().take(sent, |key, _| {
-                    let here = stored.contains(key) || self.was_shed(delivered, sent, key);
+                    // What is said again of a row that was given up is no new one.
+                    let here = stored.contains(key) || shed.contains(key);
+                    let here = here || self.was_shed(delivered, sent, key);
+                    if here && !stored.contains(key) {
+                        shed.insert(key.to_owned());
+                    }
                     let at = delivered.at as f64 / 1e6;
                     let shard = &self.record.shards[delivered.link];
                     assert!(here, "given to {shard} at {at:.6} s and not stored: {key}");

@@ -52,6 +52,12 @@ impl Judge<'_> {
         let spans = |it: &&Outage| {
             // Set while the gap was open, the clock tells two beginnings.
             let (least, most) = self.set(it.from(), it.until as i64);
+            // A process that finds a gap open knows nothing of settings before its own: by how much
+            // the clock is set back then, that gap begins earlier.
+            let least = match it.losses.iter().any(|loss| loss.end == End::Death) {
+                true => least.min(2 * least - most),
+                false => least,
+            };
             let starts = it.starts.iter().any(|(from, begun)| {
                 (START_US + from + least..=START_US + *begun as i64 + most).contains(&gap.start)
             });

@@ -2,10 +2,11 @@
 //! happens to a recorder in that time happens to it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use exchange::{MarketConfig, State};
-use lifecycle::{ChannelSet, Plan};
+use lifecycle::{ChannelSet, Plan, Swap};
 use tapedeck::config::Config;
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::recorder::steward::Question;
@@ -77,8 +78,8 @@ impl World {
         let lists = currencies.map(|it| venue.list(it, 0).expect("it answers")).collect();
         let catalogue = Catalogue::select(&config, &Default::default(), lists);
         let plan = Plan::first(&catalogue.expect("there are options").groups);
-        let frame = Frame::followed(plan.expect("there is room"), config);
-        let mut world = Self::of((seed, random), weather, venue, frame);
+        let plan = plan.expect("there is room");
+        let mut world = Self::of((seed, random), weather, venue, Frame::followed(config), plan);
         world.after(MINUTE_US, Event::Fault);
         let calm = world.weather.until;
         for outage in outages.iter().filter(|it| it.until < calm) {
@@ -134,25 +135,31 @@ impl World {
         self.after(TEND_US, Event::Tend(self.life));
     }
 
-    /// The steward may have planned anew.
+    /// The links may have other goals now.
     pub(super) fn replan(&mut self) {
-        let Some(steward) = self.program.as_ref().and_then(|it| it.steward.as_ref()) else {
-            return;
+        let steward = self.program.as_ref().and_then(|it| it.steward.as_ref());
+        let swaps: Vec<(Arc<str>, Swap)> = match steward {
+            Some(steward) => steward.swaps().collect(),
+            None => self.handover.swaps().collect(),
         };
-        let plan = steward.plan();
-        let goals: Vec<ChannelSet> = plan.swaps().map(|(_, swap)| swap.goal).collect();
-        self.generation = plan.generation();
+        let taking: BTreeSet<&str> = match steward {
+            Some(_) => BTreeSet::new(),
+            None => self.handover.moves().map(|(_, _, _, to)| to).collect(),
+        };
+        for (link, shard) in self.record.shards.iter().enumerate() {
+            if taking.contains(&**shard) {
+                self.record.lives.takes(link, self.now);
+            }
+        }
+        self.generation = swaps[0].1.generation;
+        let goals: Vec<ChannelSet> = swaps.into_iter().map(|(_, swap)| swap.goal).collect();
         if goals == self.goals {
             return;
         }
-        for (link, goal) in goals.iter().enumerate() {
-            goal.iter().for_each(|channel| self.record.planned(self.now, channel, link));
-        }
-        for (link, goal) in goals.iter().enumerate() {
-            self.record.goal(self.now, link, goal);
-            self.venue.observe(goal.iter(), self.now);
-        }
-        self.record.note(self.now, &format!("{} channels are planned", plan.channels()));
+        self.record.goals(self.now, &self.goals, &goals);
+        goals.iter().for_each(|goal| self.venue.observe(goal.iter(), self.now));
+        let channels: usize = goals.iter().map(ChannelSet::len).sum();
+        self.record.note(self.now, &format!("{channels} channels are in goals"));
         self.goals = goals;
     }
 

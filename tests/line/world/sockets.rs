@@ -128,6 +128,9 @@ impl World {
         self.record.note(self.now, &shown);
         let lost = program.links[link].lost(ending, self.clock.now());
         let end = if std::mem::take(&mut self.gives_up) { End::GivenUp } else { End::Told };
+        if self.goals[link].is_empty() {
+            self.record.lives.idle(link);
+        }
         self.record.lives.lost(link, end, self.now, lost.pause.as_micros() as u64);
         if let Some(socket) = self.sockets[link].take() {
             self.network.send(socket, Way::Up, Vec::new(), true, self.now);

@@ -1,7 +1,5 @@
 //! How trouble strikes: the network, the program, the disk, the clock.
 
-use lifecycle::ChannelSet;
-
 use super::{Event, World};
 use crate::line::network::Loss;
 use crate::line::weather::Fault;
@@ -68,6 +66,7 @@ impl World {
                 self.swap();
                 Some((now, None))
             }
+            Fault::Move => self.relocate().then_some((now, None)),
         };
         if let Some((until, link)) = struck {
             self.record.saw(&format!("{fault:?}"));
@@ -164,16 +163,36 @@ impl World {
         self.now + STRUCK_US
     }
 
+    /// Most channels are wanted, others not.
     fn swap(&mut self) {
-        self.generation += 1;
-        for link in 0..self.goals.len() {
+        let mut groups = self.groups.clone();
+        for group in &mut groups {
             let random = &mut self.random;
-            let all = self.record.universe[link].iter();
-            let goal: ChannelSet = all.filter(|_| random.below(5) > 0).collect();
-            self.record.goal(self.now, link, &goal);
-            self.goals[link] = goal;
+            group.channels = group.channels.iter().filter(|_| random.below(5) > 0).collect();
         }
-        self.hand_out();
+        let (plan, overflows) = self.handover.plan().next(&groups);
+        assert!(overflows.is_empty(), "there is room: {overflows:?}");
+        self.handover.follow(plan);
+        self.hand();
+    }
+
+    /// Some instruments of one shard go to another one of its group, if there is one.
+    fn relocate(&mut self) -> bool {
+        let random = &mut self.random;
+        let plan = self.handover.plan();
+        let to = random.pick(&["options-0", "options-1"]);
+        let names = plan.swaps().filter(|(shard, _)| shard.starts_with("options-"));
+        let names: Vec<String> = names
+            .flat_map(|(_, swap)| {
+                swap.goal.instruments().into_iter().map(String::from).collect::<Vec<_>>()
+            })
+            .filter(|_| random.below(3) == 0)
+            .collect();
+        let moved = plan.moving(&names.iter().map(String::as_str).collect(), to);
+        let Some(moved) = moved.ok().filter(|_| !names.is_empty()) else { return false };
+        self.handover.follow(moved);
+        self.hand();
+        true
     }
 }
 

@@ -103,14 +103,16 @@ fn a_chain_says_when_it_breaks_and_begins() {
         bench.now.utc = Micros(bench.now.utc.0 + 1);
         bench.decoder.decode(CHANGES, &book(fields), bench.now, &mut bench.rows)
     };
-    assert_eq!(say(r#""type":"snapshot","change_id":10"#), Chain::Begun);
+    let begun = Chain::Begun(Micros(1_799_000_000_000_000));
+    assert_eq!(say(r#""type":"snapshot","change_id":10"#), begun);
     assert_eq!(say(r#""type":"change","prev_change_id":10,"change_id":11"#), Chain::Quiet);
-    let since = Some(Micros(1_799_000_000_000_000));
-    let broken = Chain::Broken { since, last: Some(11), prev: Some(12) };
+    let at = Micros(1_799_000_000_000_000);
+    let since = Some(at);
+    let broken = Chain::Broken { since, at, last: Some(11), prev: Some(12) };
     assert_eq!(say(r#""type":"change","prev_change_id":12,"change_id":13"#), broken);
-    let again = Chain::Broken { since, last: Some(13), prev: Some(14) };
+    let again = Chain::Broken { since, at, last: Some(13), prev: Some(14) };
     assert_eq!(say(r#""type":"change","prev_change_id":14,"change_id":15"#), again);
-    assert_eq!(say(r#""type":"snapshot","change_id":15"#), Chain::Begun);
+    assert_eq!(say(r#""type":"snapshot","change_id":15"#), begun);
     assert_eq!(say(r#""type":"change","prev_change_id":15,"change_id":16"#), Chain::Quiet);
 }
 

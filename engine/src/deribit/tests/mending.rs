@@ -335,7 +335,7 @@ fn what_was_filled_before_a_restart_and_not_said_is_said() {
     let mut bench = resumed();
     bench.decoder.resume_hole(OPTION, (12, 12), (micros(11), micros(13)));
     for span in [(micros(6), micros(9)), (micros(11), micros(13))] {
-        bench.decoder.resume_named(OPTION, span);
+        bench.decoder.resume_named(OPTION, "s", span);
     }
     bench.pass(1).named(&[(6, 9, "none is missing: they were asked for again")]);
     bench.pass(60_000).named(&[]);

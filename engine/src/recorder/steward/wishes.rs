@@ -1,6 +1,8 @@
 //! What somebody has chosen instrument by instrument: taken from the control API, kept on the disk
 //! and laid over the configuration.
 
+use std::collections::BTreeSet;
+
 use lifecycle::Choices;
 use schema::Instrument;
 use schema::instrument::Shape;
@@ -40,21 +42,26 @@ impl Steward {
         if orders.is_empty() {
             return answers;
         }
-        let planned = Overview::of_plan(&self.plan);
+        let planned = Overview::of_plan(self.handover.plan());
         let planned = planned.homes();
         for order in orders {
             let Order { verb, instruments, reply } = order;
+            if let Verb::Move(shard) = &verb {
+                let outcomes = self.relocate(shard, instruments);
+                answers.push(Answer { verb, outcomes, reply });
+                continue;
+            }
             let mut choices = self.universe.choices().clone();
             let mut outcomes: Vec<(String, Outcome)> = Vec::with_capacity(instruments.len());
             for name in instruments {
                 let recorded = planned.contains_key(name.as_str());
-                let outcome = match (verb, self.recordable(&name)) {
+                let outcome = match (&verb, self.recordable(&name)) {
                     (Verb::Pin, Err(why)) => Outcome::Refused(why),
-                    (Verb::Exclude, Err(_)) => Outcome::Already,
+                    (Verb::Exclude | Verb::Move(_), Err(_)) => Outcome::Already,
                     (_, Ok(())) => {
                         let _ = match verb {
                             Verb::Pin => choices.pin(&name),
-                            Verb::Exclude => choices.exclude(&name),
+                            Verb::Exclude | Verb::Move(_) => choices.exclude(&name),
                         };
                         match recorded == (verb == Verb::Pin) {
                             true => Outcome::Already,
@@ -74,9 +81,44 @@ impl Steward {
         answers
     }
 
+    /// Lets a shard have instruments that others have; all of them or none. Until the next start,
+    /// which deals them out anew.
+    fn relocate(&mut self, shard: &str, instruments: Vec<String>) -> Vec<(String, Outcome)> {
+        let planned = Overview::of_plan(self.handover.plan());
+        let of = |here: bool| {
+            let shards = planned.shards.iter().filter(move |it| (*it.shard == *shard) == here);
+            shards.flat_map(|it| it.goal.instruments()).collect::<BTreeSet<&str>>()
+        };
+        let (here, elsewhere) = (of(true), of(false));
+        let there = |name: &str| here.contains(name) && !elsewhere.contains(name);
+        let already: BTreeSet<String> =
+            instruments.iter().filter(|name| there(name)).cloned().collect();
+        let moving = instruments.iter().map(String::as_str);
+        let moving = moving.filter(|name| !already.contains(*name)).collect::<BTreeSet<&str>>();
+        let moved = self.handover.plan().moving(&moving, shard);
+        let refused = match moved {
+            Ok(plan) => {
+                tracing::info!("{} instruments are to go to {shard}", moving.len());
+                self.handover.follow(plan);
+                self.publish();
+                None
+            }
+            Err(why) => Some(why.to_string()),
+        };
+        let outcome = |name: String| {
+            let outcome = match (&refused, already.contains(&name)) {
+                (_, true) => Outcome::Already,
+                (Some(why), false) => Outcome::Refused(why.clone()),
+                (None, false) => Outcome::Planned,
+            };
+            (name, outcome)
+        };
+        instruments.into_iter().map(outcome).collect()
+    }
+
     /// Answers when the plan has followed: what it has no room for is refused.
     pub(super) fn answer(&self, answers: Vec<Answer>) {
-        let planned = Overview::of_plan(&self.plan);
+        let planned = Overview::of_plan(self.handover.plan());
         let planned = planned.homes();
         for Answer { verb, outcomes, reply } in answers {
             let outcome = |(name, outcome): (String, Outcome)| match outcome {

@@ -8,7 +8,7 @@ use schema::{Micros, Now};
 use serde_json::Value;
 
 use super::GARBAGE;
-use crate::session::{Chain, Decode, Question};
+use crate::session::{Chain, Decode, Held, Question};
 
 /// A decoder of the simulation's messages: `N`, or `[N, at, change_id, prev]` of a book.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Links {
         match prev {
             None => {
                 *self = Self { whole: true, last: Some(id), good_until: Some(at) };
-                Chain::Begun
+                Chain::Begun(at)
             }
             Some(_) if self.whole && prev == last => {
                 self.good_until = Some(at);
@@ -43,13 +43,15 @@ impl Links {
             }
             Some(_) => {
                 self.whole = false;
-                Chain::Broken { since, last, prev }
+                Chain::Broken { since, at, last, prev }
             }
         }
     }
 }
 
 impl Decode for Tape {
+    type Estate = ();
+
     fn decode(&mut self, channel: &str, data: &str, _: Now, _: &mut Rows) -> Chain {
         let data: Value = serde_json::from_str(data).unwrap();
         let number = |at: usize| data[at].as_i64();
@@ -94,6 +96,14 @@ impl Decode for Tape {
     fn answered(&mut self, _: &Question, _: Option<(&str, bool)>, _: Now, _: &mut Rows) {}
 
     fn unanswered(&mut self, _: &Question, _: Duration) {}
+
+    fn watch(&mut self, _: &str) {}
+
+    fn unwatch(&mut self, _: &str, _: Now) {}
+
+    fn give(&mut self, _: &str, _: Option<Micros>) {}
+
+    fn adopt(&mut self, _: &str, (): (), _: &mut Vec<Held>, _: Option<Micros>, _: Now) {}
 
     fn settle(&mut self, _: bool, _: Now, _: &mut Rows) {}
 

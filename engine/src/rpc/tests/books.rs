@@ -125,3 +125,21 @@ fn a_book_that_mends_itself_is_not_asked_for() {
     let (before, _) = BOOK.split_once(asked).unwrap();
     check(None, &format!("{before}{more}"));
 }
+
+/// What was lost lies in the gap by the exchange's clock and by ours, however that was set.
+#[test]
+fn a_book_that_breaks_when_the_clock_was_set_back_has_a_gap_by_either_clock() {
+    let (before, _) = BOOK.split_once("    at 101").unwrap();
+    let more = r#"
+        set -50
+        at 101
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"broken 101"}}
+        gap X 49 -1 book_chain
+        at 103
+        < {"method":"subscription","params":{"channel":"book.X.100ms","data":"begun 103"}}
+        gap X 49 103 book_chain
+    "#;
+    check(None, &format!("{before}{more}"));
+    let (broken, _) = more.split_once("        at 103").unwrap();
+    check(None, &format!("{before}{broken}        finish\n        gap X 49 101 book_chain\n"));
+}

@@ -1,0 +1,254 @@
+//! The way from one plan to the next: a channel that goes to another shard stays where it is until
+//! it is heard there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{ChannelSet, Plan, Swap};
+
+/// The goals of all shards, while channels go from one to another.
+///
+/// A channel that moves is in two goals for a moment: the giver begins to note what it records
+/// ([`Crossings::is_watched`]); the taker subscribes and holds what it hears; only when the
+/// exchange has acknowledged it there does the giver let go; what the giver knows of it then
+/// crosses, and the taker goes on from there ([`Crossings::is_over`]).
+///
+/// Invariants: a channel of the plan that any shard had is in a goal at every moment; it is in two
+/// only while it moves; a shard has more than its capacity only by what is about to leave it, or by
+/// one channel where all wait for room.
+#[derive(Clone, Debug)]
+pub struct Handover {
+    plan: Plan,
+    /// The number of the newest swaps.
+    generation: u64,
+    shards: Vec<Arc<str>>,
+    capacities: Vec<usize>,
+    /// What each shard is to listen to at this moment.
+    goals: Vec<ChannelSet>,
+    moves: BTreeMap<String, Move>,
+    /// The last shards of channels that are in no goal: what those know of them is still true.
+    former: BTreeMap<String, usize>,
+    /// Moves that were given up, and whose takers are to be told by their goals first.
+    cancelled: BTreeSet<String>,
+    /// Whether the goals may differ from the plan.
+    behind: bool,
+}
+
+/// Where the shards' states meet: whoever gives a channel leaves what it knows of it there.
+pub trait Crossings {
+    /// A channel is about to go from one shard to another.
+    fn announce(&self, channel: &str, from: &Arc<str>, to: &Arc<str>);
+    /// It stays where it is.
+    fn cancel(&self, channel: &str);
+    /// Whether the giver notes what it records of it.
+    fn is_watched(&self, channel: &str) -> bool;
+    /// Whether the taker hears it and holds what it hears.
+    fn is_held(&self, channel: &str) -> bool;
+    /// The taker has it, and the giver is to let go.
+    fn let_go(&self, channel: &str);
+    /// Whether the taker has gone on from what the giver left.
+    fn is_over(&self, channel: &str) -> bool;
+}
+
+/// A channel on its way.
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    from: usize,
+    to: usize,
+    stage: Stage,
+    since: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The giver is to note what it records, and the taker to have room.
+    Announced,
+    /// The taker is to hear it.
+    Joining,
+    /// The giver is to let go, and what it knows to cross.
+    Leaving,
+}
+
+impl Handover {
+    /// Every shard has what the plan gives it.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let (shards, goals) = plan.swaps().map(|(shard, swap)| (shard, swap.goal)).unzip();
+        let capacities = plan.capacities().collect();
+        let (generation, moves) = (plan.generation(), BTreeMap::new());
+        let (former, cancelled) = (BTreeMap::new(), BTreeSet::new());
+        Self {
+            plan,
+            generation,
+            shards,
+            capacities,
+            goals,
+            moves,
+            former,
+            cancelled,
+            behind: false,
+        }
+    }
+
+    /// The plan that is to be reached.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// This plan is to be reached from now on; its shards are those of the first one.
+    pub fn follow(&mut self, plan: Plan) {
+        self.plan = plan;
+        self.behind = true;
+    }
+
+    /// What every shard is to listen to at this moment, in the plan's order.
+    pub fn swaps(&self) -> impl Iterator<Item = (Arc<str>, Swap)> {
+        std::iter::zip(&self.shards, &self.goals).map(|(shard, goal)| {
+            (Arc::clone(shard), Swap { generation: self.generation, goal: goal.clone() })
+        })
+    }
+
+    /// Channels that are on their way, since when, from which shard to which.
+    pub fn moves(&self) -> impl Iterator<Item = (&str, Duration, &str, &str)> {
+        self.moves.iter().map(|(channel, it)| {
+            (channel.as_str(), it.since, &*self.shards[it.from], &*self.shards[it.to])
+        })
+    }
+
+    /// Goes on as far as it can. Whether the [swaps](Self::swaps) are new ones, to be left for the
+    /// shards; in either case [`left`](Self::left) must follow. `heard` says whether the exchange
+    /// has acknowledged a channel to a shard, and the journal knows it.
+    pub fn advance(
+        &mut self,
+        crossings: &impl Crossings,
+        heard: impl Fn(&str, &str) -> bool,
+        now: Duration,
+    ) -> bool {
+        if !self.behind && self.moves.is_empty() {
+            return false;
+        }
+        let mut changed = self.step(crossings, heard);
+        if std::mem::take(&mut self.behind) {
+            changed |= self.turn_to_plan(crossings, now);
+        }
+        self.generation += u64::from(changed);
+        changed
+    }
+
+    /// The newest swaps were left for all shards: whoever looks now cannot find older ones.
+    pub fn left(&mut self, crossings: &impl Crossings) {
+        for channel in std::mem::take(&mut self.cancelled) {
+            crossings.cancel(&channel);
+        }
+    }
+
+    /// Takes every move a stage further that can be. Whether a goal has changed.
+    fn step(&mut self, crossings: &impl Crossings, heard: impl Fn(&str, &str) -> bool) -> bool {
+        let mut changed = false;
+        // Full shards that exchange channels would wait for each other for ever.
+        let mut stuck = self.moves.values().all(|it| it.stage == Stage::Announced);
+        for (channel, it) in &mut self.moves {
+            let room = self.goals[it.to].len() < self.capacities[it.to] || stuck;
+            match it.stage {
+                Stage::Announced if room && crossings.is_watched(channel) => {
+                    stuck = false;
+                    self.goals[it.to].insert(channel);
+                    it.stage = Stage::Joining;
+                    changed = true;
+                }
+                Stage::Joining
+                    if crossings.is_held(channel) && heard(&self.shards[it.to], channel) =>
+                {
+                    crossings.let_go(channel);
+                    self.goals[it.from].remove(channel);
+                    it.stage = Stage::Leaving;
+                    changed = true;
+                }
+                Stage::Announced | Stage::Joining | Stage::Leaving => {}
+            }
+        }
+        let before = self.moves.len();
+        let over =
+            |channel: &str, it: &Move| it.stage == Stage::Leaving && crossings.is_over(channel);
+        self.moves.retain(|channel, it| !over(channel, it));
+        self.behind |= self.moves.len() < before;
+        changed
+    }
+
+    /// Gives up moves that the plan does not want, begins those that it wants, and brings the
+    /// other channels where they belong at once. Whether a goal has changed.
+    fn turn_to_plan(&mut self, crossings: &impl Crossings, now: Duration) -> bool {
+        let wanted = self.homes();
+        if self.former.len() > FORMER_MAX {
+            // Nearly all of them have expired.
+            self.former.clear();
+        }
+        let mut changed = false;
+        let stays = |channel: &str, it: &Move| {
+            it.stage == Stage::Leaving || wanted.get(channel) == Some(&it.to)
+        };
+        for (channel, it) in self.moves.extract_if(.., |channel, it| !stays(channel, it)) {
+            changed |= self.goals[it.to].remove(&channel);
+            self.cancelled.insert(channel);
+        }
+        let mut had = BTreeSet::new();
+        for (shard, goal) in self.goals.iter_mut().enumerate() {
+            let settled = goal.iter().filter(|channel| !self.moves.contains_key(*channel));
+            let settled: Vec<String> = settled.map(str::to_owned).collect();
+            for channel in settled {
+                match wanted.get(&channel) {
+                    Some(home) if *home == shard => {}
+                    // Its last passage has to be closed first.
+                    Some(_) if self.cancelled.contains(&channel) => self.behind = true,
+                    Some(home) => {
+                        crossings.announce(&channel, &self.shards[shard], &self.shards[*home]);
+                        let stage = Stage::Announced;
+                        let new = Move { from: shard, to: *home, stage, since: now };
+                        self.moves.insert(channel.clone(), new);
+                    }
+                    None => {
+                        changed |= goal.remove(&channel);
+                        self.former.insert(channel.clone(), shard);
+                    }
+                }
+                had.insert(channel);
+            }
+        }
+        for (channel, home) in wanted {
+            if had.contains(&channel) || self.moves.contains_key(&channel) {
+                continue;
+            }
+            if self.cancelled.contains(&channel) {
+                self.behind = true;
+                continue;
+            }
+            // What is on its way out may still take room: nothing waits for that.
+            changed |= self.goals[home].insert(&channel);
+            if let Some(from) = self.former.remove(&channel).filter(|from| *from != home) {
+                // Nobody has it, and whoever had it last knows what was recorded.
+                crossings.announce(&channel, &self.shards[from], &self.shards[home]);
+                crossings.let_go(&channel);
+                let stage = Stage::Leaving;
+                self.moves.insert(channel, Move { from, to: home, stage, since: now });
+            }
+        }
+        changed
+    }
+
+    /// Where the plan wants each channel.
+    fn homes(&self) -> BTreeMap<String, usize> {
+        let goals = self.plan.swaps().map(|(_, swap)| swap.goal);
+        let of = |(shard, goal): (usize, ChannelSet)| {
+            goal.iter().map(|channel| (channel.to_owned(), shard)).collect::<Vec<_>>()
+        };
+        goals.enumerate().flat_map(of).collect()
+    }
+}
+
+/// Channels that are remembered though nobody wants them.
+const FORMER_MAX: usize = 50_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! Plans that follow each other, shards that answer when they like.
+
+use std::cell::RefCell;
+
+use super::*;
+use crate::Group;
+
+/// Shards that do what they are told, each when the test lets it.
+#[derive(Debug, Default)]
+struct Fake {
+    announced: RefCell<BTreeMap<String, (String, String)>>,
+    watched: RefCell<BTreeSet<String>>,
+    heard: RefCell<BTreeSet<(String, String)>>,
+}
+
+impl Crossings for Fake {
+    fn announce(&self, channel: &str, from: &Arc<str>, to: &Arc<str>) {
+        let way = (from.to_string(), to.to_string());
+        let before = self.announced.borrow_mut().insert(channel.into(), way);
+        assert_eq!(before, None, "{channel} is on its way already");
+    }
+
+    fn cancel(&self, channel: &str) {
+        assert!(self.announced.borrow_mut().remove(channel).is_some(), "{channel} was announced");
+        self.watched.borrow_mut().remove(channel);
+    }
+
+    fn is_watched(&self, channel: &str) -> bool {
+        self.watched.borrow().contains(channel)
+    }
+
+    fn is_held(&self, channel: &str) -> bool {
+        self.announced.borrow().contains_key(channel)
+    }
+
+    fn let_go(&self, channel: &str) {
+        assert!(self.announced.borrow().contains_key(channel), "{channel} leaves unannounced");
+    }
+
+    fn is_over(&self, channel: &str) -> bool {
+        !self.announced.borrow().contains_key(channel)
+    }
+}
+
+impl Fake {
+    fn watch(&self, channel: &str) {
+        self.watched.borrow_mut().insert(channel.into());
+    }
+
+    fn hear(&self, shard: &str, channel: &str) {
+        self.heard.borrow_mut().insert((shard.into(), channel.into()));
+    }
+
+    fn cross(&self, channel: &str) {
+        self.announced.borrow_mut().remove(channel);
+        self.watched.borrow_mut().remove(channel);
+    }
+
+    fn advance(&self, handover: &mut Handover) -> bool {
+        let heard = |shard: &str, channel: &str| {
+            self.heard.borrow().contains(&(shard.to_owned(), channel.to_owned()))
+        };
+        let changed = handover.advance(self, heard, Duration::ZERO);
+        handover.left(self);
+        changed
+    }
+}
+
+fn plan(capacity: usize) -> Plan {
+    let channels = ["ticker.A.x", "ticker.B.x", "ticker.C.x", "ticker.D.x"];
+    let channels = channels.into_iter().collect();
+    Plan::first(&[Group { name: "g".into(), shards: 2, capacity, channels }]).expect("room")
+}
+
+#[track_caller]
+fn check(handover: &Handover, expected: &str) {
+    let letters = |swap: Swap| -> String {
+        swap.goal.iter().map(|channel| channel.split('.').nth(1).expect("a name")).collect()
+    };
+    let shown: Vec<String> = handover.swaps().map(|(_, swap)| letters(swap)).collect();
+    assert_eq!(shown.join(" "), expected);
+}
+
+fn moving(plan: &Plan, names: &[&str], to: &str) -> Plan {
+    plan.moving(&names.iter().copied().collect(), to).expect("there is room")
+}
+
+#[test]
+fn a_channel_stays_until_it_is_heard_elsewhere() {
+    let (plan, fake) = (plan(4), Fake::default());
+    let mut handover = Handover::new(plan.clone());
+    check(&handover, "AC BD");
+    assert!(!fake.advance(&mut handover));
+    handover.follow(moving(&plan, &["A"], "g-1"));
+    assert!(!fake.advance(&mut handover), "the giver has to know first");
+    fake.watch("ticker.A.x");
+    assert!(fake.advance(&mut handover));
+    check(&handover, "AC ABD");
+    assert!(!fake.advance(&mut handover));
+    fake.hear("g-1", "ticker.A.x");
+    assert!(fake.advance(&mut handover));
+    check(&handover, "C ABD");
+    assert_eq!(handover.moves().count(), 1);
+    fake.cross("ticker.A.x");
+    assert!(!fake.advance(&mut handover));
+    assert_eq!(handover.moves().count(), 0);
+    let generations: Vec<u64> = handover.swaps().map(|(_, swap)| swap.generation).collect();
+    assert_eq!(generations, [3, 3]);
+}
+
+#[test]
+fn a_plan_that_changes_its_mind_is_followed() {
+    let (plan, fake) = (plan(4), Fake::default());
+    let there = moving(&plan, &["A"], "g-1");
+    let mut handover = Handover::new(plan.clone());
+    handover.follow(there.clone());
+    fake.advance(&mut handover);
+    fake.watch("ticker.A.x");
+    fake.advance(&mut handover);
+    // Back before the giver has let go: nothing has happened.
+    handover.follow(moving(&there, &["A"], "g-0"));
+    assert!(fake.advance(&mut handover));
+    check(&handover, "AC BD");
+    assert!(fake.announced.borrow().is_empty());
+    // Back after it: first the one way, then the other.
+    handover.follow(there.clone());
+    fake.advance(&mut handover);
+    fake.watch("ticker.A.x");
+    fake.hear("g-1", "ticker.A.x");
+    fake.advance(&mut handover);
+    fake.advance(&mut handover);
+    check(&handover, "C ABD");
+    handover.follow(moving(&there, &["A"], "g-0"));
+    assert!(!fake.advance(&mut handover));
+    fake.cross("ticker.A.x");
+    fake.advance(&mut handover);
+    fake.advance(&mut handover);
+    fake.watch("ticker.A.x");
+    fake.advance(&mut handover);
+    check(&handover, "AC ABD");
+}
+
+/// What was wanted by nobody for a while is known by whoever had it last.
+#[test]
+fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
+    let (plan, fake) = (plan(4), Fake::default());
+    let group = |channels: &str| {
+        let channels = channels.split(' ').map(|name| format!("ticker.{name}.x")).collect();
+        [Group { name: "g".into(), shards: 2, capacity: 4, channels }]
+    };
+    let mut handover = Handover::new(plan.clone());
+    let plan = plan.next(&group("B C D")).0;
+    handover.follow(plan.clone());
+    fake.advance(&mut handover);
+    check(&handover, "C BD");
+    let plan = moving(&plan, &["B", "D"], "g-0");
+    handover.follow(plan.clone());
+    fake.advance(&mut handover);
+    ["ticker.B.x", "ticker.D.x"].iter().for_each(|channel| {
+        fake.watch(channel);
+        fake.hear("g-0", channel);
+    });
+    fake.advance(&mut handover);
+    fake.advance(&mut handover);
+    ["ticker.B.x", "ticker.D.x"].iter().for_each(|channel| fake.cross(channel));
+    handover.follow(plan.next(&group("A B C D")).0);
+    fake.advance(&mut handover);
+    check(&handover, "BCD A");
+    let way = fake.announced.borrow().get("ticker.A.x").cloned();
+    assert_eq!(way, Some(("g-0".into(), "g-1".into())));
+    fake.cross("ticker.A.x");
+    fake.advance(&mut handover);
+    assert_eq!(handover.moves().count(), 0);
+}
+
+#[test]
+fn a_full_shard_takes_nothing_before_it_has_given() {
+    let (plan, fake) = (plan(3), Fake::default());
+    let mut handover = Handover::new(plan.clone());
+    let plan = moving(&plan, &["A"], "g-1");
+    handover.follow(moving(&plan, &["B", "D"], "g-0"));
+    fake.advance(&mut handover);
+    ["ticker.A.x", "ticker.B.x", "ticker.D.x"].iter().for_each(|channel| fake.watch(channel));
+    fake.advance(&mut handover);
+    check(&handover, "ABC ABD");
+    fake.hear("g-1", "ticker.A.x");
+    fake.advance(&mut handover);
+    fake.advance(&mut handover);
+    check(&handover, "BCD ABD");
+}
+
+#[test]
+fn full_shards_exchange_channels_one_by_one() {
+    let (plan, fake) = (plan(2), Fake::default());
+    let mut handover = Handover::new(plan.clone());
+    check(&handover, "AC BD");
+    let group = |channels: &str| {
+        let channels = channels.split(' ').map(|name| format!("ticker.{name}.x")).collect();
+        [Group { name: "g".into(), shards: 2, capacity: 2, channels }]
+    };
+    let without = plan.next(&group("A C D")).0;
+    handover.follow(moving(&without, &["A"], "g-1").next(&group("A B C D")).0);
+    fake.advance(&mut handover);
+    ["ticker.A.x", "ticker.B.x"].iter().for_each(|channel| fake.watch(channel));
+    fake.advance(&mut handover);
+    check(&handover, "AC ABD");
+    fake.hear("g-1", "ticker.A.x");
+    fake.advance(&mut handover);
+    check(&handover, "BC ABD");
+    fake.hear("g-0", "ticker.B.x");
+    fake.advance(&mut handover);
+    check(&handover, "BC AD");
+}
+
+/// Plans that change at any moment, shards that answer at any moment: what was in a goal and is
+/// wanted never leaves all goals, no shard has too much but by what is to leave it, and all ends
+/// where the last plan wants it.
+#[test]
+fn every_channel_has_a_home_at_every_moment() {
+    for seed in 1..200_u64 {
+        let mut random = seed;
+        let mut draw = |below: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) as usize % below
+        };
+        let group = |channels: &ChannelSet| {
+            [Group { name: "g".into(), shards: 3, capacity: 12, channels: channels.clone() }]
+        };
+        let mut wanted: ChannelSet = (0..18).map(|n| format!("ticker.I{n}.x")).collect();
+        let mut plan = Plan::first(&group(&wanted)).expect("room");
+        let (fake, mut handover) = (Fake::default(), Handover::new(plan.clone()));
+        for turn in 0..300 {
+            match draw(12) {
+                0 => {
+                    let name = format!("I{}", draw(18));
+                    let to = format!("g-{}", draw(3));
+                    if let Ok(next) = plan.moving(&BTreeSet::from([&*name]), &to) {
+                        plan = next;
+                        handover.follow(plan.clone());
+                    }
+                }
+                1 => {
+                    let channel = format!("ticker.I{}.x", draw(18));
+                    if !wanted.remove(&channel) {
+                        wanted.insert(channel);
+                    }
+                    plan = plan.next(&group(&wanted)).0;
+                    handover.follow(plan.clone());
+                }
+                2..=5 => {
+                    let shards: Vec<(Arc<str>, Swap)> = handover.swaps().collect();
+                    let (shard, swap) = &shards[draw(3)];
+                    let mut heard = fake.heard.borrow_mut();
+                    heard.retain(|(of, channel)| **of != **shard || swap.goal.contains(channel));
+                    let own = swap.goal.iter().map(|it| (shard.to_string(), it.to_owned()));
+                    heard.extend(own);
+                }
+                6 | 7 => {
+                    let announced = fake.announced.borrow().keys().cloned().collect::<Vec<_>>();
+                    announced.iter().for_each(|channel| fake.watch(channel));
+                }
+                8 | 9 => {
+                    let ways = fake.announced.borrow().clone();
+                    for (channel, (from, to)) in ways {
+                        let swaps: BTreeMap<Arc<str>, Swap> = handover.swaps().collect();
+                        let has = |shard: &str| swaps[shard].goal.contains(&channel);
+                        if has(&to) && !has(&from) {
+                            fake.cross(&channel);
+                        }
+                    }
+                }
+                _ => {
+                    fake.advance(&mut handover);
+                }
+            }
+            if draw(3) > 0 {
+                fake.advance(&mut handover);
+            }
+            check_homes(&handover, &wanted, &format!("seed {seed}, turn {turn}"));
+        }
+    }
+}
+
+/// Every wanted channel that any shard had has a home, one while it rests.
+#[track_caller]
+fn check_homes(handover: &Handover, wanted: &ChannelSet, place: &str) {
+    let goals: Vec<ChannelSet> = handover.swaps().map(|(_, swap)| swap.goal).collect();
+    let on_its_way: BTreeSet<&str> = handover.moves().map(|(channel, ..)| channel).collect();
+    let leaving = |shard: usize| {
+        let name = format!("g-{shard}");
+        handover.moves().filter(|(_, _, from, _)| **from == *name).count()
+    };
+    let room = |(shard, goal): (usize, &ChannelSet)| goal.len() <= 12 + leaving(shard).max(1);
+    assert!(goals.iter().enumerate().all(room), "{place}: too many");
+    for channel in wanted.iter() {
+        let homes = goals.iter().filter(|goal| goal.contains(channel)).count();
+        let most = if on_its_way.contains(channel) { 2 } else { 1 };
+        assert!(homes <= most, "{place}: {channel} has {homes} homes");
+        let new = handover.plan().swaps().all(|(_, swap)| !swap.goal.contains(channel));
+        assert!(homes > 0 || new || handover.behind, "{place}: {channel}");
+    }
+}
