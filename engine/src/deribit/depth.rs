@@ -55,8 +55,7 @@ impl Decoder {
         let known = self.identities.of(instrument, now, self.limits.instruments);
         // Only what was sent decides whether it is a repeat: the marks are filled in after.
         let digest = row.digest(&mut self.digest);
-        let echo = self.echoes.is_one(Voice::Depth, instrument, digest, now);
-        if known.depth.take(digest) || echo {
+        if self.echoes.repeats(Voice::Depth, instrument, known, digest, now) {
             self.tally.duplicates_dropped.add(Stored::OptionDepth, 1);
             return Ok(());
         }
@@ -96,8 +95,7 @@ impl Decoder {
         };
         let known = self.identities.of(instrument, now, self.limits.instruments);
         let digest = row.digest(&mut self.digest);
-        let echo = self.echoes.is_one(Voice::Depth, instrument, digest, now);
-        if known.depth.take(digest) || echo {
+        if self.echoes.repeats(Voice::Depth, instrument, known, digest, now) {
             self.tally.duplicates_dropped.add(Stored::PerpetualDepth, 1);
             return Ok(());
         }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use schema::Now;
 
+use super::identities::Known;
+
 /// What a note is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Voice {
@@ -77,8 +79,21 @@ impl Echoes {
         taken.insert(name.into(), (digests, now.saturating_add(ECHO_MAX)));
     }
 
-    /// Whether a message is one that the giver has recorded. It is noted where that is wanted.
-    pub(super) fn is_one(&mut self, voice: Voice, name: &str, digest: u128, now: Now) -> bool {
+    /// Whether a message repeats the newest one before, or is one that the giver of its channel has
+    /// recorded. It is the newest now, and noted where that is wanted.
+    pub(super) fn repeats(
+        &mut self,
+        voice: Voice,
+        name: &str,
+        known: &mut Known,
+        digest: u128,
+        now: Now,
+    ) -> bool {
+        let echo = self.is_one(voice, name, digest, now);
+        known.repeats_mut(voice).take(digest) || echo
+    }
+
+    fn is_one(&mut self, voice: Voice, name: &str, digest: u128, now: Now) -> bool {
         let Ear { noted, taken } = self.ear(voice);
         if let Some(notes) = noted.get_mut(name) {
             notes.since.push_back((digest, now.monotonic));

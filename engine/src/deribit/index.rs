@@ -52,8 +52,7 @@ impl Decoder {
         };
         let known = self.identities.of(index, now, self.limits.instruments);
         let digest = row.digest(&mut self.digest);
-        let echo = self.echoes.is_one(Voice::Ticker, index, digest, now);
-        if known.ticker.take(digest) || echo {
+        if self.echoes.repeats(Voice::Ticker, index, known, digest, now) {
             self.tally.duplicates_dropped.add(Stored::IndexTicks, 1);
             return Ok(());
         }
@@ -84,8 +83,7 @@ impl Decoder {
         };
         let known = self.identities.of(instrument, now, self.limits.instruments);
         let digest = row.digest(&mut self.digest);
-        let echo = self.echoes.is_one(Voice::Interest, instrument, digest, now);
-        if known.interest.take(digest) || echo {
+        if self.echoes.repeats(Voice::Interest, instrument, known, digest, now) {
             self.tally.duplicates_dropped.add(Stored::PerpetualInterest, 1);
             return Ok(());
         }

@@ -135,8 +135,7 @@ impl Decoder {
             volume_24h: row.volume_24h,
         };
         let digest = row.digest(&mut self.digest);
-        let echo = self.echoes.is_one(Voice::Ticker, instrument, digest, now);
-        if known.ticker.take(digest) || echo {
+        if self.echoes.repeats(Voice::Ticker, instrument, known, digest, now) {
             self.tally.duplicates_dropped.add(Stored::OptionQuotes, 1);
             return Ok(());
         }
@@ -165,8 +164,7 @@ impl Decoder {
             volume_24h: row.volume_24h,
         };
         let digest = row.digest(&mut self.digest);
-        let echo = self.echoes.is_one(Voice::Ticker, instrument, digest, now);
-        if known.ticker.take(digest) || echo {
+        if self.echoes.repeats(Voice::Ticker, instrument, known, digest, now) {
             self.tally.duplicates_dropped.add(Stored::PerpetualQuotes, 1);
             return Ok(());
         }
