@@ -103,12 +103,9 @@ async fn plan(State(hub): State<Arc<Hub>>) -> Json<Plan> {
     (status = 504, description = "some are on their way after 10 s", body = Moved)
 ))]
 async fn relocate(State(hub): State<Arc<Hub>>, request: Request<Body>) -> Response<Body> {
-    if let Err(why) = hub.guard.check(request.headers()) {
-        return answer::denied(why);
-    }
-    let Wish { instruments, shard } = match change::read(request.into_body()).await {
+    let Wish { instruments, shard } = match change::wish(&hub, request).await {
         Ok(wish) => wish,
-        Err((status, why)) => return answer::refusal(status, &why),
+        Err(refusal) => return refusal,
     };
     let Some(shard) = shard else {
         return answer::refusal(StatusCode::BAD_REQUEST, "the body names no shard");

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{Request, Response, StatusCode};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use utoipa::ToSchema;
 
+use super::answer;
 use super::hub::Hub;
 use super::orders::{Order, Outcome, Verb};
 
@@ -48,8 +49,15 @@ pub(super) struct Wish {
     pub(super) shard: Option<String>,
 }
 
+/// What a request wishes, if whoever sends it may change something; else the answer.
+pub(super) async fn wish(hub: &Hub, request: Request<Body>) -> Result<Wish, Response<Body>> {
+    hub.guard.check(request.headers()).map_err(answer::denied)?;
+    let wish = read(request.into_body()).await;
+    wish.map_err(|(status, why)| answer::refusal(status, &why))
+}
+
 /// What a body wishes: each instrument once, in its order.
-pub(super) async fn read(body: Body) -> Result<Wish, (StatusCode, String)> {
+async fn read(body: Body) -> Result<Wish, (StatusCode, String)> {
     let refuse = |status, text: String| Err((status, text));
     let bytes = match timeout(BODY_MAX, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => bytes,

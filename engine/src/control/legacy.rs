@@ -14,6 +14,7 @@ use super::change::{self, Done};
 use super::health::word;
 use super::hub::{Hub, Shard};
 use super::orders::Verb;
+use super::views::Failed;
 use crate::metrics;
 
 /// The endpoints of one shard.
@@ -80,12 +81,6 @@ struct Unsubscribed {
     not_found: Vec<String>,
     failed: Vec<Failed>,
     total_instruments: usize,
-}
-
-#[derive(Serialize)]
-struct Failed {
-    instrument: String,
-    error: String,
 }
 
 async fn health(State(Door { hub, shard }): State<Door>) -> Response<Body> {
@@ -156,20 +151,12 @@ async fn unsubscribe(State(door): State<Door>, request: Request<Body>) -> Respon
 
 impl Door {
     async fn change(&self, verb: Verb, request: Request<Body>) -> Result<Done, Response<Body>> {
-        self.hub.guard.check(request.headers()).map_err(answer::denied)?;
-        let wish = change::read(request.into_body()).await;
-        let wish = wish.map_err(|(status, why)| answer::refusal(status, &why))?;
+        let wish = change::wish(&self.hub, request).await?;
         Ok(change::make(&self.hub, verb, wish.instruments).await)
     }
 
     /// The instruments that the shard listens to now.
     fn total(&self) -> usize {
         self.hub.sources.shards[self.shard].board.channels().instruments().len()
-    }
-}
-
-impl Failed {
-    fn list(failed: Vec<(String, String)>) -> Vec<Self> {
-        failed.into_iter().map(|(instrument, error)| Self { instrument, error }).collect()
     }
 }

@@ -125,12 +125,12 @@ pub struct Moved {
     /// Those that were there before.
     pub already_there: Vec<String>,
     /// Those that are not there, with the reason.
-    pub failed: Vec<Unmoved>,
+    pub failed: Vec<Failed>,
 }
 
-/// An instrument that has not gone where it was to go.
+/// An instrument of which a wish was not met.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
-pub struct Unmoved {
+pub struct Failed {
     /// Its name.
     pub instrument: String,
     /// Why.
@@ -281,9 +281,13 @@ impl Plan {
 impl From<Done> for Moved {
     fn from(Done { done, already, failed, .. }: Done) -> Self {
         let success = failed.is_empty();
-        let unmoved = |(instrument, error)| Unmoved { instrument, error };
-        let failed = failed.into_iter().map(unmoved).collect();
-        Self { success, moved: done, already_there: already, failed }
+        Self { success, moved: done, already_there: already, failed: Failed::list(failed) }
+    }
+}
+
+impl Failed {
+    pub(super) fn list(failed: Vec<(String, String)>) -> Vec<Self> {
+        failed.into_iter().map(|(instrument, error)| Self { instrument, error }).collect()
     }
 }
 

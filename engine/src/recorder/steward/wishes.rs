@@ -44,41 +44,42 @@ impl Steward {
         }
         let planned = Overview::of_plan(self.handover.plan());
         let planned = planned.homes();
-        for order in orders {
-            let Order { verb, instruments, reply } = order;
-            if let Verb::Move(shard) = &verb {
-                let outcomes = self.relocate(shard, instruments);
-                answers.push(Answer { verb, outcomes, reply });
-                continue;
-            }
-            let mut choices = self.universe.choices().clone();
-            let mut outcomes: Vec<(String, Outcome)> = Vec::with_capacity(instruments.len());
-            for name in instruments {
-                let recorded = planned.contains_key(name.as_str());
-                let outcome = match (&verb, self.recordable(&name)) {
-                    (Verb::Pin, Err(why)) => Outcome::Refused(why),
-                    (Verb::Exclude | Verb::Move(_), Err(_)) => Outcome::Already,
-                    (_, Ok(())) => {
-                        let _ = match verb {
-                            Verb::Pin => choices.pin(&name),
-                            Verb::Exclude | Verb::Move(_) => choices.exclude(&name),
-                        };
-                        match recorded == (verb == Verb::Pin) {
-                            true => Outcome::Already,
-                            false => Outcome::Planned,
-                        }
-                    }
-                };
-                outcomes.push((name, outcome));
-            }
-            if let Err(why) = self.keep(choices) {
-                outcomes
-                    .iter_mut()
-                    .for_each(|(_, outcome)| *outcome = Outcome::Refused(why.clone()));
-            }
+        for Order { verb, instruments, reply } in orders {
+            let recorded = |name: &str| planned.contains_key(name);
+            let outcomes = match &verb {
+                Verb::Pin => self.choose(true, instruments, recorded),
+                Verb::Exclude => self.choose(false, instruments, recorded),
+                Verb::Move(shard) => self.relocate(shard, instruments),
+            };
             answers.push(Answer { verb, outcomes, reply });
         }
         answers
+    }
+
+    /// Pins instruments, or excludes them, whether they were `recorded` before or not.
+    fn choose(
+        &mut self,
+        pin: bool,
+        instruments: Vec<String>,
+        recorded: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Outcome)> {
+        let mut choices = self.universe.choices().clone();
+        let mut outcomes: Vec<(String, Outcome)> = Vec::with_capacity(instruments.len());
+        for name in instruments {
+            let outcome = match (pin, self.recordable(&name)) {
+                (true, Err(why)) => Outcome::Refused(why),
+                (false, Err(_)) => Outcome::Already,
+                (_, Ok(())) => {
+                    let _ = if pin { choices.pin(&name) } else { choices.exclude(&name) };
+                    if recorded(&name) == pin { Outcome::Already } else { Outcome::Planned }
+                }
+            };
+            outcomes.push((name, outcome));
+        }
+        if let Err(why) = self.keep(choices) {
+            outcomes.iter_mut().for_each(|(_, outcome)| *outcome = Outcome::Refused(why.clone()));
+        }
+        outcomes
     }
 
     /// Lets a shard have instruments that others have; all of them or none. Until the next start,
