@@ -144,8 +144,7 @@ impl<D: Decode> Connection<D> {
     /// Up to when everything was received. What the exchange had sent and we had not read is
     /// older than the last message that we read, by what was under way.
     fn received_until(&self) -> Micros {
-        let read = self.watchdog.received_until();
-        Micros(read.0.saturating_sub(self.settings.latency_us_max))
+        self.settings.before_under_way(self.watchdog.received_until())
     }
 
     /// Logged in, or there is no need to be.
@@ -450,15 +449,14 @@ impl<D: Decode> Session for Connection<D> {
         self.subscriptions.acknowledged()
     }
 
-    fn alive_until(&self) -> Option<Micros> {
+    fn alive_until(&self, now: Now) -> Option<Micros> {
         let receiving = !self.subscriptions.acknowledged().is_empty();
         let alive = self.outage.since().or_else(|| receiving.then(|| self.received_until()));
-        alive.map(|alive| self.held_since().map_or(alive, |held| held.min(alive)))
-    }
-
-    fn is_idle(&self) -> bool {
+        let alive = alive.map(|alive| self.held_since().map_or(alive, |held| held.min(alive)));
+        // Everything has gone to other shards, or was let go: nothing is missed.
         let used = self.subscriptions.changes() > 0 || self.outage.has_been();
-        used && self.subscriptions.wants_nothing()
+        let idle = used && self.subscriptions.wants_nothing();
+        alive.or_else(|| idle.then(|| self.settings.before_under_way(now.utc)))
     }
 
     fn unasked_since(&self) -> Option<Micros> {

@@ -74,10 +74,7 @@ pub trait Session {
     /// Up to when this shard is known to have received everything: what a restart takes for the
     /// beginning of its gap. It stands still while a gap is open. `None` while nothing has ever
     /// been acknowledged.
-    fn alive_until(&self) -> Option<Micros>;
-
-    /// Whether it had something to listen to, before a restart or since, and has nothing now.
-    fn is_idle(&self) -> bool;
+    fn alive_until(&self, now: Now) -> Option<Micros>;
 
     /// Since when trades may be missing that were not asked for yet, for the journal: a restart
     /// hands it to [`unasked`](Self::unasked).

@@ -43,8 +43,8 @@ impl Decoder {
     /// A channel is about to go to another shard: what is recorded of it is noted from now on.
     pub(super) fn watch_channel(&mut self, channel: &str) {
         if let Some((voice, name)) = voice(channel) {
-            let known = self.identities.get(name);
-            let last = known.and_then(|known| known.repeats(voice).0);
+            let known = self.identities.get_mut(name);
+            let last = known.and_then(|known| known.repeats_mut(voice).0);
             self.echoes.note(voice, name, last);
         }
     }

@@ -150,15 +150,6 @@ impl Identities {
 
 impl Known {
     /// The newest message of a kind that has no numbers.
-    pub(super) fn repeats(&self, voice: Voice) -> Repeats {
-        match voice {
-            Voice::Ticker => self.ticker,
-            Voice::Interest => self.interest,
-            Voice::Depth => self.depth,
-        }
-    }
-
-    /// The same, to be changed.
     pub(super) fn repeats_mut(&mut self, voice: Voice) -> &mut Repeats {
         match voice {
             Voice::Ticker => &mut self.ticker,

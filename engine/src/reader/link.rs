@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use schema::{Micros, Now};
+use schema::Now;
 
 use super::ending::Ending;
 use super::post::{Board, Mailbox};
@@ -262,12 +262,7 @@ impl Link {
                 None => State::Subscribing,
             });
         }
-        let at = match session.alive_until() {
-            Some(at) => at,
-            // Everything has gone to other shards, or was let go: nothing is missed.
-            None if session.is_idle() => Micros(now.utc.0.saturating_sub(UNDER_WAY_US)),
-            None => return,
-        };
+        let Some(at) = session.alive_until(now) else { return };
         let (shard, channels) = (Arc::clone(shard), acknowledged.clone());
         let unasked_since = session.unasked_since();
         if outbox.fact(Item::Shard { shard, channels, at, unasked_since }) {
@@ -363,7 +358,4 @@ impl Open {
 const STUCK_MAX: Duration = Duration::from_secs(10);
 /// A line that never reached the exchange gives up after so many attempts.
 const FIRST_ATTEMPTS_MAX: u32 = 3;
-/// What a shard that has nothing says it is alive up to is that much older: what it had last may
-/// have been under way.
-const UNDER_WAY_US: i64 = 2_000_000;
 const SEED_STEP: u64 = 6_364_136_223_846_793_005;

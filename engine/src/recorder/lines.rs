@@ -35,7 +35,7 @@ pub fn lines(
     let number = |(connection, (shard, swap)): (u32, (Arc<str>, Swap))| {
         let mut settings = Settings::new(Arc::clone(&shard), allowance.clone());
         settings.credentials = credentials.cloned();
-        let known = gap(recovery, &shard, settings.latency_us_max);
+        let known = gap(recovery, &shard, &settings);
         let mut session = Talk::new(settings, decoder(recovery, &shard));
         if let Some((since, until)) = known {
             let cause = Cause { kind: CauseKind::Restart, detail: RESTARTED.into() };
@@ -78,13 +78,13 @@ pub(super) fn sample(lines: &mut [LineSetup], plan: &Plan, books: &Books) {
 /// Since when a shard may have missed data: up to the watermark every received row is kept, less
 /// what was under way; or since the gap that was open when the last process ended. And when
 /// that process was still there.
-fn gap(recovery: &Recovery, shard: &str, latency_us: i64) -> Option<(Micros, Micros)> {
+fn gap(recovery: &Recovery, shard: &str, settings: &Settings) -> Option<(Micros, Micros)> {
     let through = recovery.watermark?.through;
     let shards = &recovery.resume.shards;
     if shards.is_empty() {
         return None;
     }
-    let read = Micros(through.0.saturating_sub(latency_us));
+    let read = settings.before_under_way(through);
     Some((shards.get(shard).map_or(read, |known| known.alive_at.min(read)), through))
 }
 

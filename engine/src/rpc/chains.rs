@@ -77,8 +77,9 @@ impl Chains {
     /// one.
     pub(super) fn begun(&mut self, channel: &str, at: Micros, now: Now, rows: &mut Rows) {
         let Some(episode) = self.episodes.get_mut(channel) else { return };
-        if let Some(open) = episode.gap.take() {
-            open.close(&self.shard, channel, at, now, rows);
+        if let Some(mut open) = episode.gap.take() {
+            open.until = open.until.max(at);
+            open.close(&self.shard, channel, now, rows);
             episode.due = now.monotonic.saturating_add(HELD);
         }
     }
@@ -105,7 +106,7 @@ impl Chains {
         self.episodes.retain(|channel, episode| {
             let stays = wanted(channel);
             if let Some(open) = episode.gap.take_if(|_| !stays) {
-                open.close(shard, channel, open.until, now, rows);
+                open.close(shard, channel, now, rows);
             }
             stays
         });
@@ -114,8 +115,8 @@ impl Chains {
 
 impl Open {
     /// What was lost lies in the gap by either clock, ours as it was set before or since.
-    fn close(&self, shard: &str, channel: &str, until: Micros, now: Now, rows: &mut Rows) {
-        let end = latest(self.seen, now).max(until).max(self.until).max(self.since);
+    fn close(&self, shard: &str, channel: &str, now: Now, rows: &mut Rows) {
+        let end = latest(self.seen, now).max(self.until).max(self.since);
         self.write(shard, channel, Some(end), now, rows);
     }
 
@@ -156,7 +157,7 @@ impl<D: Decode> Connection<D> {
                 let since = since.unwrap_or(self.connected_at);
                 // Set back meanwhile, our clock tells another beginning.
                 let since = match since > now.utc {
-                    true => Micros(now.utc.0.saturating_sub(self.settings.latency_us_max)),
+                    true => self.settings.before_under_way(now.utc),
                     false => since,
                 };
                 self.chains.broke(channel, (since, at), detail, now, rows);

@@ -46,6 +46,13 @@ struct Holding {
     missed: Option<Micros>,
 }
 
+impl Holding {
+    /// Trades may have been missed since then, too.
+    fn missed(&mut self, since: Micros) {
+        self.missed = Some(self.missed.map_or(since, |before| before.min(since)));
+    }
+}
+
 impl<E> Crossing<E> {
     /// Whether a message is not to be decoded now: it is held, or was another connection's.
     fn keeps(&mut self, channel: &str, data: &str, now: Now) -> bool {
@@ -82,6 +89,11 @@ impl<E> Crossing<E> {
     fn oldest(&self) -> Option<Micros> {
         let first = self.holding.values().filter_map(|holding| holding.messages.first());
         first.map(|message| message.now.utc).chain(self.replayed).min()
+    }
+
+    /// Whether a channel is about to leave, and is not given yet.
+    fn is_leaving(&self, channel: &str) -> bool {
+        self.leaving.contains_key(channel) && !self.given.contains(channel)
     }
 
     /// The channel whose messages weigh most.
@@ -270,8 +282,8 @@ impl<D: Decode> Connection<D> {
         else {
             return crossing.count();
         };
-        let since = Micros(first.now.utc.0.saturating_sub(self.settings.latency_us_max));
-        holding.missed = Some(holding.missed.map_or(since, |before| before.min(since)));
+        let since = self.settings.before_under_way(first.now.utc);
+        holding.missed(since);
         crossing.count();
         let of = match lifecycle::instrument(channel) {
             name if name == channel => "*",
@@ -302,9 +314,7 @@ impl<D: Decode> Connection<D> {
     pub(super) fn missed(&mut self, channel: &str, since: Micros, now: Now) {
         let crossing = self.crossing.as_mut();
         match crossing.and_then(|crossing| crossing.holding.get_mut(channel)) {
-            Some(holding) => {
-                holding.missed = Some(holding.missed.map_or(since, |before| before.min(since)));
-            }
+            Some(holding) => holding.missed(since),
             None => self.decoder.missed(channel, since, now),
         }
     }
@@ -316,9 +326,9 @@ impl<D: Decode> Connection<D> {
         let held = |channel: &&str| holding.is_some_and(|it| it.contains_key(*channel));
         let refused = self.subscriptions.refused().filter(|channel| !held(channel));
         for (since, channels) in self.refusals.update(refused, now, rows) {
-            let leaving = self.leaving();
-            for channel in channels.iter() {
-                if self.subscriptions.wants(channel) || leaving.iter().any(|it| **it == *channel) {
+            for channel in &channels {
+                let leaves = self.crossing.as_ref().is_some_and(|it| it.is_leaving(channel));
+                if leaves || self.subscriptions.wants(channel) {
                     self.missed(channel, since, now);
                 }
             }
@@ -326,16 +336,17 @@ impl<D: Decode> Connection<D> {
     }
 
     /// Channels that are about to leave, and are not given yet.
-    pub(super) fn leaving(&self) -> Vec<Box<str>> {
-        let Some(crossing) = &self.crossing else { return Vec::new() };
-        let leaving = crossing.leaving.keys();
-        leaving.filter(|channel| !crossing.given.contains(*channel)).cloned().collect()
+    pub(super) fn leaving(&self) -> impl Iterator<Item = &str> {
+        self.crossing.iter().flat_map(|crossing| {
+            let leaving = crossing.leaving.keys().map(|channel| &**channel);
+            leaving.filter(|channel| crossing.is_leaving(channel))
+        })
     }
 
     /// Up to when everything that came was decoded, if something is held.
     pub(super) fn held_since(&self) -> Option<Micros> {
         let oldest = self.crossing.as_ref()?.oldest()?;
-        Some(Micros(oldest.0.saturating_sub(self.settings.latency_us_max)))
+        Some(self.settings.before_under_way(oldest))
     }
 
     /// Since when trades may be missing of channels that are on their way.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schema::Micros;
+
 use crate::credits::{Credits, Rate, Shared};
 use crate::rpc::{Credentials, sampler};
 use crate::subscriptions::Limits;
@@ -71,6 +73,13 @@ impl Settings {
             limits: Limits { channels_max: CHANNELS_MAX, bytes_max: FRAME_BYTES_MAX - FRAME_BYTES },
             allowance,
         }
+    }
+
+    /// Up to when everything has come, if this was read then: what comes next may have been under
+    /// way for long.
+    #[must_use]
+    pub fn before_under_way(&self, read: Micros) -> Micros {
+        Micros(read.0.saturating_sub(self.latency_us_max))
     }
 }
 
