@@ -64,7 +64,12 @@ impl Market {
     pub(crate) fn truth(&mut self) -> Truth {
         self.exchange.terminate();
         let _ = self.exchange.wait(PATIENCE);
-        Truth::read(&self.folder.path().join("truth.jsonl"))
+        Truth::read(&self.log())
+    }
+
+    /// What happened, as the exchange writes it down.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.path().join("truth.jsonl")
     }
 
     /// Ends the exchange and compares: every row that was sent while the recorder listened is

@@ -93,6 +93,16 @@ fn identify(trade: &Value) -> Option<(String, String)> {
     Some((identity, columns.key_of_wire(Some(instrument), trade)))
 }
 
+/// The lines of a truth log, each with its connection.
+fn for_each_line(path: &Path, mut take: impl FnMut(u64, &Value)) {
+    let text = std::fs::read_to_string(path).expect("the truth log is readable");
+    for line in text.lines() {
+        if let Ok(line) = serde_json::from_str::<Value>(line) {
+            take(line["connection"].as_u64().unwrap_or_default(), &line);
+        }
+    }
+}
+
 /// How a stored set differs from what was sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
@@ -106,21 +116,30 @@ impl Truth {
     /// Reads a truth log. A last line that was cut by a kill of the simulator is passed over.
     #[must_use]
     pub fn read(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path).expect("the truth log is readable");
         let mut truth = Self::default();
-        for line in text.lines() {
-            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-            let connection = line["connection"].as_u64().unwrap_or_default();
-            if line["event"] == "closed" {
-                truth.connections.entry(connection).or_default().closed = line["at"].as_i64();
-            }
-            let Some(frame) = line["frame"].as_str() else { continue };
-            let at = line["sent_at"].as_i64().expect("a frame has its time");
-            let before = truth.rows.len();
-            truth.frame(frame, at);
-            truth.note(connection, at, before);
-        }
+        for_each_line(path, |connection, line| truth.line(connection, line));
         truth
+    }
+
+    /// The same of each connection by itself.
+    #[must_use]
+    pub fn read_each(path: &Path) -> Vec<Self> {
+        let mut each: BTreeMap<u64, Self> = BTreeMap::new();
+        for_each_line(path, |connection, line| {
+            each.entry(connection).or_default().line(connection, line);
+        });
+        each.into_values().collect()
+    }
+
+    fn line(&mut self, connection: u64, line: &Value) {
+        if line["event"] == "closed" {
+            self.connections.entry(connection).or_default().closed = line["at"].as_i64();
+        }
+        let Some(frame) = line["frame"].as_str() else { return };
+        let at = line["sent_at"].as_i64().expect("a frame has its time");
+        let before = self.rows.len();
+        self.frame(frame, at);
+        self.note(connection, at, before);
     }
 
     /// The rows from that one on were sent over this connection.
