@@ -19,6 +19,7 @@ mod disk;
 mod drivers;
 mod export;
 mod faults;
+mod fleet;
 mod fuzz;
 mod interleavings;
 mod kills;

@@ -78,9 +78,8 @@ impl Market {
     pub(crate) fn assert_complete(&mut self) -> Tape {
         let (truth, tape) = (self.truth(), Tape::read(&self.data()));
         let difference = truth.compare(&tape);
-        // What was sent last lies in the sockets that the recorder closed, unread.
-        let end = tape.newest_received - UNDER_WAY_US;
-        let lost: Vec<_> = difference.missing.iter().filter(|sent| sent.at <= end).collect();
+        let end = self.read_until(&tape);
+        let lost: Vec<_> = difference.missing.iter().filter(|sent| sent.at < end).collect();
         assert!(lost.is_empty(), "{} rows are missing, {:?} …", lost.len(), lost.first());
         let surplus = &difference.surplus;
         assert!(surplus.is_empty(), "{} rows too many, {:?} …", surplus.len(), surplus.first());
@@ -92,8 +91,15 @@ impl Market {
     /// missing was sent inside a gap that the recorder itself names.
     #[track_caller]
     pub(crate) fn assert_gaps_cover(&mut self) -> Tape {
-        let tape = Tape::read(&self.data());
-        self.assert_gaps_cover_until(tape.newest_received - UNDER_WAY_US)
+        let (truth, tape) = (self.truth(), Tape::read(&self.data()));
+        assert_named(&truth, &truth.compare(&tape), &tape, self.read_until(&tape) - 1);
+        tape
+    }
+
+    /// Before this, µs UTC, everything that was sent was read.
+    fn read_until(&self, tape: &Tape) -> i64 {
+        let each = Truth::read_each(&self.log());
+        Truth::read_until(&each, tape).min(tape.newest_received - UNDER_WAY_US)
     }
 
     /// The same for what was sent up to this instant, µs UTC.

@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod inspect;
+pub(crate) mod lifecycle;
 pub(crate) mod migrate;
 pub(crate) mod probe;
 pub(crate) mod record;

@@ -42,17 +42,17 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Takes the port of the recorder and those of so many shards.
+    /// Takes the port of the recorder and those of the shards at these places.
     ///
     /// # Errors
     /// One sentence that names the port that cannot be had.
-    pub fn open(config: &config::Control, shards: usize) -> Result<Self, Failure> {
-        let door = |shard| {
-            let port = config.port_of(shard).expect("the configuration was checked");
+    pub fn open(config: &config::Control, shards: &[usize]) -> Result<Self, Failure> {
+        let door = |shard: &usize| {
+            let port = config.port_of(*shard).expect("the configuration was checked");
             listen(SocketAddr::new(config.listen, port), "control.shard_port")
         };
         let whole = listen(SocketAddr::new(config.listen, config.port), "control.port")?;
-        Ok(Self { whole, shards: (0..shards).map(door).collect::<Result<_, _>>()? })
+        Ok(Self { whole, shards: shards.iter().map(door).collect::<Result<_, _>>()? })
     }
 }
 

@@ -40,6 +40,20 @@ struct Passage<E> {
     estate: Option<E>,
 }
 
+/// A passage, as others see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) channel: Box<str>,
+    pub(crate) number: u64,
+    pub(crate) from: Arc<str>,
+    pub(crate) to: Arc<str>,
+    pub(crate) watched: bool,
+    pub(crate) held: bool,
+    pub(crate) leaves: bool,
+    /// Whether the giver has left what it knew.
+    pub(crate) given: bool,
+}
+
 impl<E> Clone for Ferry<E> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -107,6 +121,44 @@ impl<E> Ferry<E> {
         }
     }
 
+    /// Every passage.
+    pub(crate) fn passages(&self) -> Vec<Seen> {
+        let passages = self.lock();
+        let seen = |channel: &str, passage: &Passage<E>| Seen {
+            channel: channel.into(),
+            number: passage.number,
+            from: Arc::clone(&passage.from),
+            to: Arc::clone(&passage.to),
+            watched: passage.watched,
+            held: passage.held,
+            leaves: passage.leaves,
+            given: passage.estate.is_some(),
+        };
+        passages.open.iter().map(|(channel, passage)| seen(channel, passage)).collect()
+    }
+
+    /// Looks at what the giver has left, and leaves it there.
+    pub(crate) fn look<T>(
+        &self,
+        channel: &str,
+        number: u64,
+        look: impl FnOnce(&E) -> T,
+    ) -> Option<T> {
+        self.with(channel, number, |passage| passage.estate.as_ref().map(look)).flatten()
+    }
+
+    /// The passage is over: the taker, which is elsewhere, has gone on.
+    pub(crate) fn end(&self, channel: &str, number: u64) {
+        let ended = {
+            let mut passages = self.lock();
+            let same = passages.open.get(channel).is_some_and(|it| it.number == number);
+            same.then(|| passages.open.remove(channel)).is_some()
+        };
+        if ended {
+            self.changed();
+        }
+    }
+
     /// Whether the giver is to let go, or has.
     pub(crate) fn leaves(&self, channel: &str, number: u64) -> bool {
         self.with(channel, number, |passage| passage.leaves) == Some(true)
@@ -138,7 +190,7 @@ impl<E> Ferry<E> {
     }
 }
 
-impl<E> Crossings for Ferry<E> {
+impl<E: std::fmt::Debug> Crossings for Ferry<E> {
     fn announce(&self, channel: &str, from: &Arc<str>, to: &Arc<str>) {
         let mut passages = self.lock();
         passages.last += 1;
@@ -178,6 +230,18 @@ impl<E> Crossings for Ferry<E> {
 
     fn is_over(&self, channel: &str) -> bool {
         !self.lock().open.contains_key(channel)
+    }
+
+    fn again(&self, channel: &str) {
+        {
+            let mut passages = self.lock();
+            let Passages { last, open } = &mut *passages;
+            if let Some(passage) = open.get_mut(channel) {
+                *last += 1;
+                (passage.number, passage.estate) = (*last, None);
+            }
+        }
+        self.changed();
     }
 }
 

@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod export;
 pub mod failure;
 pub mod ferry;
+pub mod fleet;
 pub mod keeper;
 pub mod lock;
 pub mod logging;

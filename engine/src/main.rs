@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    demo, export, inspect, migrate, probe, record, refill, simulate, sinks, status,
+    demo, export, inspect, lifecycle, migrate, probe, record, refill, simulate, sinks, status,
 };
 
 /// Fast, and gives memory back: a recorder runs for years.
@@ -32,6 +32,8 @@ struct Cli {
 enum Command {
     /// Record an exchange until the time is over or a signal comes.
     Record(record::Flags),
+    /// Say what recorders elsewhere record, each of them started with --shards.
+    Lifecycle(lifecycle::Flags),
     /// Be an exchange: a simulated market, or the replay of a recording.
     Simulate(simulate::Flags),
     /// Simulate and record together, without a network, and say what was stored.
@@ -58,6 +60,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Record(flags) => record::run(&flags),
+        Command::Lifecycle(flags) => lifecycle::run(&flags),
         Command::Simulate(flags) => simulate::run(flags),
         Command::Demo(flags) => demo::run(&flags),
         Command::Inspect(flags) => inspect::run(&flags),

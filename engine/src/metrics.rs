@@ -131,6 +131,11 @@ impl Line {
         self.depths.set(of(&[Stored::OptionDepth, Stored::PerpetualDepth, Stored::BookChanges]));
     }
 
+    /// Sets when the newest message came.
+    pub fn set_last_message(&self, at: Option<Micros>) {
+        self.last_message.store(at.unwrap_or_default().0, Ordering::Relaxed);
+    }
+
     /// When the newest message came.
     #[must_use]
     pub fn last_message(&self) -> Option<Micros> {

@@ -4,12 +4,16 @@ mod account;
 mod catalogue;
 mod choices;
 mod controlled;
+mod courier;
 mod desk;
 mod destinations;
 mod events;
+mod ledger;
 mod lines;
+mod part;
 mod routine;
 mod secrets;
+mod state;
 mod status;
 pub mod steward;
 
@@ -20,7 +24,6 @@ use journal::disk::{Disk, System};
 use journal::{Journal, Options, Recovery};
 use lifecycle::Plan;
 use schema::Now;
-use schema::tables::Rows;
 
 use crate::clock::Clock;
 use crate::config::{BookMode, Config, Interval};
@@ -30,7 +33,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::lock::Lock;
 use crate::metrics;
 use crate::pipeline::{Pipeline, Setup};
-use crate::reader::{Board, LineSetup, ReaderSetup};
+use crate::reader::{LineSetup, ReaderSetup};
 use crate::recording::Recording;
 use crate::rpc::Credentials;
 use crate::stop::Stop;
@@ -38,10 +41,14 @@ use crate::tls::Trust;
 pub use account::Account;
 pub use catalogue::{Catalogue, List, Unlisted};
 pub use choices::Keeping;
-use controlled::Controlled;
+use controlled::{Answering, Controlled};
 pub use destinations::{Database, known_sinks};
+pub use ledger::{Ledger, Told};
 pub use lines::{allowance, lines};
+pub use part::Part;
+use part::{Cast, Following, Ground};
 use routine::Routine;
+pub use state::State;
 
 /// What is to be recorded, and how.
 #[derive(Clone, Debug)]
@@ -54,6 +61,8 @@ pub struct Wishes {
     pub memory: bool,
     /// Keep verbatim frames within so many bytes.
     pub raw_frames: Option<u64>,
+    /// Which part of the work is this process's.
+    pub part: Part,
 }
 
 impl Wishes {
@@ -98,9 +107,9 @@ pub struct Recorder {
     pipeline: Pipeline,
     /// Answers, where that is wished.
     control: Option<Control>,
-    /// Follows the exchange's lists; not where the channels were given.
-    steward: Option<Routine>,
-    status: Routine,
+    /// What follows the exchange's lists, speaks with recorders elsewhere and tells how this one
+    /// is, in the order in which they end.
+    routines: Vec<Routine>,
     recording: Option<Recording>,
     data: PathBuf,
     /// Held until the end: no other recorder may touch the folder.
@@ -122,25 +131,26 @@ impl Recorder {
         let trust = Trust::of(config.tls.ca_file.as_deref()).map_err(|error| usage(&error))?;
         tracing::info!("trusting {}", trust.roots);
         let data = config.journal.data.clone();
-        let controlled = Controlled::prepare(config)?;
+        let controlled = Controlled::prepare(config, &wishes.part)?;
         let lock = Lock::take(&data)?;
         let disk: Arc<dyn Disk> = Arc::new(System);
         let journal = open_journal(config, &disk, &clock)?;
         let sinks = destinations::sinks(wishes, &disk, &trust, &journal.recovery.journal)?;
-        let mut rows = Rows::default();
-        let asked = clock.now().utc;
-        let keeping = Keeping::new(&disk, &data);
-        let choices = keeping.read(asked)?;
-        let catalogue = Catalogue::ask_unless(stop, wishes, &choices, &endpoint, &trust)?;
-        catalogue.push(clock.now(), &mut rows);
-        let plan = Plan::first(&catalogue.groups).map_err(|error| usage(&error))?;
-        let place = (&endpoint, &trust, credentials.as_ref());
-        let mut lines = wishes.lines(&plan, place, &journal.recovery, clock.now());
-        let boards: Vec<Board> = lines.iter().map(|line| line.board.clone()).collect();
+        let published = Published::default();
+        let ground = Ground {
+            wishes,
+            stop,
+            endpoint: &endpoint,
+            trust: &trust,
+            credentials: credentials.as_ref(),
+            disk: &disk,
+            recovery: &journal.recovery,
+            published: &published,
+            now: clock.now(),
+        };
+        let cast = ground.cast()?;
+        let Cast { lines, plan, ends, mut rows, following, deputy, couriers } = cast;
         let recording = wishes.raw_frames.map(|budget| keep_frames(&data, budget)).transpose()?;
-        let selected = wishes.channels == Channels::Selected;
-        let told = &journal.recovery.resume.told;
-        let ties = selected.then(|| steward::Ties::new(&mut lines, told));
         let restarts = journal.recovery.opened_before;
         let setup = Setup {
             journal,
@@ -153,26 +163,32 @@ impl Recorder {
         };
         destinations::hold(&data, &setup.journal.feed, &setup.sinks);
         let pipeline = Pipeline::start(setup, &mut rows)?;
-        announce(&pipeline, &plan, &endpoint);
+        wishes.part.announce(&pipeline, &plan, &endpoint);
         let shards = pipeline.lines().to_vec();
         let (inlet, trouble) = (pipeline.inlet(), pipeline.trouble());
-        let published = Published::default();
         published.publish(Overview::of_plan(&plan));
         let (orders, intake) = control::orders();
-        let orders = selected.then_some(orders);
-        let answer =
-            |it: Controlled| it.start(&pipeline, boards, &clock, published.clone(), orders);
-        let control = controlled.map(answer).transpose()?;
-        let status = status::start(shards, restarts, inlet, clock.clone(), trouble)?;
-        let follow = |ties| {
-            let rest = catalogue::rest(config, &endpoint, &trust);
-            let (config, inlet) = (config.clone(), pipeline.inlet());
-            let wishes = steward::Wishes { choices, intake, keeping, published };
-            let setup = steward::Setup { config, plan, ties, catalogue, asked, inlet, wishes };
-            steward::start(setup, rest, clock, pipeline.trouble())
+        let answering = Answering {
+            ends,
+            clock: &clock,
+            published: &published,
+            orders: following.is_some().then_some(orders),
+            deputy,
         };
-        let steward = ties.map(follow).transpose()?;
-        Ok(Self { pipeline, control, steward, status, recording, data, _lock: lock })
+        let answer = |it: Controlled| it.start(&pipeline, answering);
+        let control = controlled.map(answer).transpose()?;
+        let mut routines = Vec::new();
+        let follow = |it: Following| {
+            let rest = catalogue::rest(config, &endpoint, &trust);
+            let setup = it.setup(config, pipeline.inlet(), intake, published);
+            steward::start(setup, rest, clock.clone(), pipeline.trouble())
+        };
+        routines.extend(following.map(follow).transpose()?);
+        for courier in couriers {
+            routines.push(courier.start(clock.clone(), pipeline.trouble())?);
+        }
+        routines.push(status::start(shards, restarts, inlet, clock, trouble)?);
+        Ok(Self { pipeline, control, routines, recording, data, _lock: lock })
     }
 
     /// The connections' numbers.
@@ -213,10 +229,7 @@ impl Recorder {
         if let Some(control) = self.control {
             control.end();
         }
-        if let Some(steward) = self.steward {
-            steward.end();
-        }
-        self.status.end();
+        self.routines.into_iter().for_each(Routine::end);
         let summary = self.pipeline.end()?;
         let frames = match self.recording {
             Some(recording) => Some(recording.finish().map_err(|error| {
@@ -236,16 +249,6 @@ fn credentials(config: &Config) -> Result<Option<Credentials>, Failure> {
         true => Err(Failure::new(FailureKind::Usage, RAW_NEEDS_CREDENTIALS)),
         false => Ok(credentials),
     }
-}
-
-/// Says how and what is recorded.
-fn announce(pipeline: &Pipeline, plan: &Plan, endpoint: &Endpoint) {
-    for reader in pipeline.readers() {
-        tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
-    }
-    let channels = plan.channels();
-    let connections = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).count();
-    tracing::info!("recording {channels} channels of {endpoint} over {connections} connections");
 }
 
 /// How the readers run.

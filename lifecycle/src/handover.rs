@@ -33,10 +33,27 @@ pub struct Handover {
     cancelled: BTreeSet<String>,
     /// Whether the goals may differ from the plan.
     behind: bool,
+    /// Whether goals have changed and nobody was told yet.
+    changed: bool,
+}
+
+/// A channel on its way, as others see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moving<'a> {
+    /// The channel.
+    pub channel: &'a str,
+    /// Since when, on the monotonic clock.
+    pub since: Duration,
+    /// The shard that has it, or had it last.
+    pub from: &'a str,
+    /// The shard that is to have it.
+    pub to: &'a str,
+    /// Whether the first one has let go, or is to.
+    pub leaves: bool,
 }
 
 /// Where the shards' states meet: whoever gives a channel leaves what it knows of it there.
-pub trait Crossings {
+pub trait Crossings: std::fmt::Debug {
     /// A channel is about to go from one shard to another.
     fn announce(&self, channel: &str, from: &Arc<str>, to: &Arc<str>);
     /// It stays where it is.
@@ -49,6 +66,9 @@ pub trait Crossings {
     fn let_go(&self, channel: &str);
     /// Whether the taker has gone on from what the giver left.
     fn is_over(&self, channel: &str) -> bool;
+    /// The giver of a channel has begun anew after it was to let go: the taker is to forget what it
+    /// holds, which nobody can compare any more.
+    fn again(&self, channel: &str);
 }
 
 /// A channel on its way.
@@ -88,6 +108,7 @@ impl Handover {
             former,
             cancelled,
             behind: false,
+            changed: false,
         }
     }
 
@@ -110,11 +131,60 @@ impl Handover {
         })
     }
 
-    /// Channels that are on their way, since when, from which shard to which.
-    pub fn moves(&self) -> impl Iterator<Item = (&str, Duration, &str, &str)> {
-        self.moves.iter().map(|(channel, it)| {
-            (channel.as_str(), it.since, &*self.shards[it.from], &*self.shards[it.to])
+    /// Channels that are on their way.
+    pub fn moves(&self) -> impl Iterator<Item = Moving<'_>> {
+        self.moves.iter().map(|(channel, it)| Moving {
+            channel,
+            since: it.since,
+            from: &self.shards[it.from],
+            to: &self.shards[it.to],
+            leaves: it.stage == Stage::Leaving,
         })
+    }
+
+    /// The way of a plan's shards that had these goals before, on to the plan. Channels of `left`
+    /// had left their shards then and had not arrived at their new ones, in whose goals they are.
+    #[must_use]
+    pub fn resume(
+        plan: Plan,
+        had: &BTreeMap<String, ChannelSet>,
+        left: &[(String, [String; 2])],
+        crossings: &dyn Crossings,
+        now: Duration,
+    ) -> Self {
+        let mut new = Self::new(plan);
+        let goal = |shard: &Arc<str>| had.get(&**shard).cloned().unwrap_or_default();
+        new.goals = new.shards.iter().map(goal).collect();
+        let place = |name: &str| new.shards.iter().position(|shard| **shard == *name);
+        for (channel, [from, to]) in left {
+            let (Some(from), Some(to)) = (place(from), place(to)) else { continue };
+            crossings.announce(channel, &new.shards[from], &new.shards[to]);
+            crossings.let_go(channel);
+            let stage = Stage::Leaving;
+            new.moves.insert(channel.clone(), Move { from, to, stage, since: now });
+        }
+        // Also what has not changed: nobody knows what arrived of it.
+        (new.behind, new.changed) = (true, true);
+        new
+    }
+
+    /// A shard has begun anew and knows of no move. One that it was to give or to take is given up,
+    /// to be tried again; channels that have left already are told: they have to cross anew.
+    /// Whether a goal has changed is seen by the next [`advance`](Self::advance).
+    #[must_use]
+    pub fn begun_anew(&mut self, shard: &str) -> Vec<String> {
+        let concerns = |it: &Move| [it.from, it.to].iter().any(|at| *self.shards[*at] == *shard);
+        let left = |it: &Move| it.stage == Stage::Leaving;
+        let again = self.moves.iter().filter(|(_, it)| concerns(it) && left(it));
+        let again = again.map(|(channel, _)| channel.clone()).collect();
+        let given_up = self.moves.extract_if(.., |_, it| concerns(it) && !left(it));
+        for (channel, it) in given_up {
+            self.goals[it.to].remove(&channel);
+            self.cancelled.insert(channel);
+            self.behind = true;
+            self.changed = true;
+        }
+        again
     }
 
     /// Goes on as far as it can. Whether the [swaps](Self::swaps) are new ones, to be left for the
@@ -122,14 +192,15 @@ impl Handover {
     /// has acknowledged a channel to a shard, and the journal knows it.
     pub fn advance(
         &mut self,
-        crossings: &impl Crossings,
+        crossings: &dyn Crossings,
         heard: impl Fn(&str, &str) -> bool,
         now: Duration,
     ) -> bool {
         if !self.behind && self.moves.is_empty() {
             return false;
         }
-        let mut changed = self.step(crossings, heard);
+        let mut changed = std::mem::take(&mut self.changed);
+        changed |= self.step(crossings, heard);
         if std::mem::take(&mut self.behind) {
             changed |= self.turn_to_plan(crossings, now);
         }
@@ -138,14 +209,14 @@ impl Handover {
     }
 
     /// The newest swaps were left for all shards: whoever looks now cannot find older ones.
-    pub fn left(&mut self, crossings: &impl Crossings) {
+    pub fn left(&mut self, crossings: &dyn Crossings) {
         for channel in std::mem::take(&mut self.cancelled) {
             crossings.cancel(&channel);
         }
     }
 
     /// Takes every move a stage further that can be. Whether a goal has changed.
-    fn step(&mut self, crossings: &impl Crossings, heard: impl Fn(&str, &str) -> bool) -> bool {
+    fn step(&mut self, crossings: &dyn Crossings, heard: impl Fn(&str, &str) -> bool) -> bool {
         let mut changed = false;
         // Full shards that exchange channels would wait for each other for ever.
         let mut stuck = self.moves.values().all(|it| it.stage == Stage::Announced);
@@ -179,7 +250,7 @@ impl Handover {
 
     /// Gives up moves that the plan does not want, begins those that it wants, and brings the
     /// other channels where they belong at once. Whether a goal has changed.
-    fn turn_to_plan(&mut self, crossings: &impl Crossings, now: Duration) -> bool {
+    fn turn_to_plan(&mut self, crossings: &dyn Crossings, now: Duration) -> bool {
         let wanted = self.homes();
         if self.former.len() > FORMER_MAX {
             // Nearly all of them have expired.

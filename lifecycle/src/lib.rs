@@ -11,7 +11,7 @@ mod universe;
 
 pub use choices::Choices;
 pub use chronicle::{Chronicle, Fact, Happened, Listener};
-pub use handover::{Crossings, Handover};
+pub use handover::{Crossings, Handover, Moving};
 pub use manager::{Failed, Manager};
 pub use plan::{Group, Immovable, Overflow, Plan, Swap, instrument};
 pub use set::ChannelSet;

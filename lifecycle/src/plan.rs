@@ -133,6 +133,25 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The first plan of shards that had these channels before: what is still wanted stays where it
+    /// was, as in [`next`](Self::next). What two of them had stays with the first.
+    #[must_use]
+    pub fn resume(groups: &[Group], had: &BTreeMap<String, ChannelSet>) -> (Self, Vec<Overflow>) {
+        let mut shards = Vec::new();
+        let mut placed = ChannelSet::default();
+        for group in groups {
+            for number in 0..group.shards {
+                let name = group.shard_name(number);
+                let had = had.get(&*name).into_iter().flat_map(|had| had.without(&placed));
+                let channels: ChannelSet = had.collect();
+                placed.extend(channels.iter());
+                let (group, capacity) = (group.name.as_str().into(), group.capacity);
+                shards.push(Shard { name, group, capacity, channels });
+            }
+        }
+        Self { generation: 0, shards }.next(groups)
+    }
+
     /// Its number: a later plan has a higher one.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -304,6 +323,20 @@ mod tests {
     fn channels_are_dealt_evenly() {
         check(&[group("btc", 2, 2, "a b c")], "btc-0: a c, btc-1: b");
         check(&[group("btc", 1, 2, "a"), group("eth", 1, 1, "b")], "btc: a, eth: b");
+    }
+
+    #[test]
+    fn a_plan_goes_on_from_what_the_shards_had() {
+        let had = |of: &[(&str, &str)]| -> BTreeMap<String, ChannelSet> {
+            let set = |channels: &str| channels.split_whitespace().collect();
+            of.iter().map(|(shard, channels)| ((*shard).to_owned(), set(channels))).collect()
+        };
+        let groups = [group("btc", 2, 3, "a b c d")];
+        let (plan, overflows) =
+            Plan::resume(&groups, &had(&[("btc-0", "d c x"), ("btc-1", "c a")]));
+        assert_eq!((show(&plan).as_str(), overflows.len()), ("btc-0: c d, btc-1: a b", 0));
+        let (plan, _) = Plan::resume(&groups, &had(&[]));
+        assert_eq!(show(&plan), "btc-0: a c, btc-1: b d");
     }
 
     fn show(plan: &Plan) -> String {

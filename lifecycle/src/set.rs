@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::instrument;
 
 /// A set of channel names. Iterates in name order, so that equal sets make equal requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ChannelSet(BTreeSet<String>);
 
 impl ChannelSet {

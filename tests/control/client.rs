@@ -11,21 +11,21 @@ use tapedeck_tests::random::Random;
 use crate::market::{Market, PATIENCE};
 
 /// A recorder that answers.
-pub(super) struct Api {
+pub(crate) struct Api {
     recorder: std::sync::Mutex<Running>,
     /// The address of the whole recorder.
-    pub(super) whole: String,
+    pub(crate) whole: String,
     /// The addresses of the shards.
-    pub(super) shards: Vec<String>,
+    pub(crate) shards: Vec<String>,
 }
 
 impl Api {
     /// A recorder with a token.
-    pub(super) fn start(market: &mut Market, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(market: &mut Market, environment: &[(&str, &str)]) -> Self {
         Self::start_with(market, environment, Some(TOKEN))
     }
 
-    pub(super) fn start_with(
+    pub(crate) fn start_with(
         market: &mut Market,
         environment: &[(&str, &str)],
         token: Option<&str>,
@@ -47,23 +47,23 @@ impl Api {
         Self { recorder: recorder.into(), whole, shards }
     }
 
-    pub(super) fn url(address: &str, path: &str) -> String {
+    pub(crate) fn url(address: &str, path: &str) -> String {
         format!("http://{address}{path}")
     }
 
-    pub(super) fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         self.recorder.lock().unwrap().output()
     }
 
-    pub(super) fn get(&self, shard: usize, path: &str) -> (u16, Value) {
+    pub(crate) fn get(&self, shard: usize, path: &str) -> (u16, Value) {
         json(exchange(&self.shards[shard], &request("GET", path, &[], "")))
     }
 
-    pub(super) fn get_whole(&self, path: &str) -> (u16, Value) {
+    pub(crate) fn get_whole(&self, path: &str) -> (u16, Value) {
         json(exchange(&self.whole, &request("GET", path, &[], "")))
     }
 
-    pub(super) fn post(
+    pub(crate) fn post(
         &self,
         shard: usize,
         path: &str,
@@ -75,14 +75,14 @@ impl Api {
         json(exchange(&self.shards[shard], &request("POST", path, &headers, body)))
     }
 
-    pub(super) fn post_whole(&self, path: &str, token: Option<&str>, body: &str) -> (u16, Value) {
+    pub(crate) fn post_whole(&self, path: &str, token: Option<&str>, body: &str) -> (u16, Value) {
         let token = token.map(|token| format!("Authorization: Bearer {token}"));
         let headers: Vec<&str> = token.iter().map(String::as_str).collect();
         json(exchange(&self.whole, &request("POST", path, &headers, body)))
     }
 
     /// The text of the event stream, up to where it has what is looked for.
-    pub(super) fn events(&self, enough: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn events(&self, enough: impl Fn(&str) -> bool) -> String {
         let mut socket = connect(&self.whole);
         socket.write_all(&request("GET", "/api/v1/events", &[], "")).unwrap();
         let (mut text, mut buffer) = (String::new(), [0; 4096]);
@@ -95,13 +95,13 @@ impl Api {
     }
 
     /// Until everything is acknowledged and something has come on every shard.
-    pub(super) fn wait_until_healthy(&self) {
+    pub(crate) fn wait_until_healthy(&self) {
         until(|| (self.get_whole("/ready").0 == 200).then_some(()));
         until(|| (self.get_whole("/health").0 == 200).then_some(()));
     }
 
     /// Ends the recorder, which must be a good end.
-    pub(super) fn end(self, _market: &mut Market) {
+    pub(crate) fn end(self, _market: &mut Market) {
         let mut recorder = self.recorder.into_inner().unwrap();
         recorder.terminate();
         let status = recorder.wait(PATIENCE);
@@ -111,7 +111,7 @@ impl Api {
 
 /// Asks again and again.
 #[track_caller]
-pub(super) fn until<T>(ask: impl Fn() -> Option<T>) -> T {
+pub(crate) fn until<T>(ask: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
@@ -123,12 +123,12 @@ pub(super) fn until<T>(ask: impl Fn() -> Option<T>) -> T {
 }
 
 /// A list of texts.
-pub(super) fn names(list: &Value) -> Vec<String> {
+pub(crate) fn names(list: &Value) -> Vec<String> {
     let list = list.as_array().expect("a list").iter();
     list.map(|name| name.as_str().expect("a text").to_owned()).collect()
 }
 
-pub(super) fn request(method: &str, path: &str, headers: &[&str], body: &str) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, headers: &[&str], body: &str) -> Vec<u8> {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let length = body.len();
     format!(
@@ -139,7 +139,7 @@ pub(super) fn request(method: &str, path: &str, headers: &[&str], body: &str) ->
 }
 
 /// One request over a connection of its own: status code and body.
-pub(super) fn exchange(address: &str, request: &[u8]) -> (u16, String) {
+pub(crate) fn exchange(address: &str, request: &[u8]) -> (u16, String) {
     let mut socket = connect(address);
     socket.write_all(request).expect("the request is taken");
     let mut answer = String::new();
@@ -150,7 +150,7 @@ pub(super) fn exchange(address: &str, request: &[u8]) -> (u16, String) {
 }
 
 /// So many requests over one connection, sent ahead: how many were sent, how many answered.
-pub(super) fn flood(address: &str, count: u64) -> (u64, u64) {
+pub(crate) fn flood(address: &str, count: u64) -> (u64, u64) {
     let one = b"GET /api/v1/instruments HTTP/1.1\r\nHost: x\r\n\r\n";
     let Ok(mut socket) = TcpStream::connect(address) else { return (0, 0) };
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -165,7 +165,7 @@ pub(super) fn flood(address: &str, count: u64) -> (u64, u64) {
 }
 
 /// A request that is none: bodies that are no JSON, no UTF-8 or endless, heads that never end.
-pub(super) fn rubbish(address: &str, random: &mut Random) {
+pub(crate) fn rubbish(address: &str, random: &mut Random) {
     let noise = |random: &mut Random, bytes: usize| -> Vec<u8> {
         (0..bytes).map(|_| random.below(256) as u8).collect()
     };
@@ -199,13 +199,13 @@ fn connect(address: &str) -> TcpStream {
     socket
 }
 
-fn json((code, body): (u16, String)) -> (u16, Value) {
+pub(crate) fn json((code, body): (u16, String)) -> (u16, Value) {
     let value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
     (code, value)
 }
 
 /// Long enough to be one.
-pub(super) const TOKEN: &str = "0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef";
 const SHARDS: [&str; 8] = [
     "btc-options-0",
     "btc-options-1",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tapedeck_tests::tape::{Tape, cell, column, for_each_batch};
-use tapedeck_tests::truth::Truth;
+use tapedeck_tests::truth::{Difference, Truth, is_of_options};
 
 use super::client::{Api, TOKEN};
 use crate::market::Market;
@@ -44,51 +44,14 @@ fn swap(frames: &str) {
     let (truth, tape) = (market.truth(), Tape::read(&market.data()));
     let each = Truth::read_each(&market.log());
     assert!(tape.gaps.is_empty(), "{:?}", tape.gaps);
-    let mut stored: BTreeMap<&str, usize> = BTreeMap::new();
-    for key in &tape.keys {
-        *stored.entry(key).or_default() += 1;
-    }
-    let said = said(&each);
-    let strange = stored.keys().find(|key| !said.contains_key(*key) && is_of_options(key));
-    assert_eq!(strange, None, "stored and never sent");
-    let twice: Vec<_> =
-        stored.iter().filter(|(key, times)| is_of_options(key) && **times > said[*key]).collect();
-    assert!(twice.is_empty(), "{} rows are stored twice, {:?}", twice.len(), twice.first());
-    let end = read_until(&each, &stored);
-    let owed = truth.rows.iter().filter(|sent| sent.at < end && is_of_options(&sent.key));
-    let lost: Vec<_> = owed.filter(|sent| !stored.contains_key(&*sent.key)).collect();
+    let Difference { missing, surplus } = truth.compare_each(&each, &tape);
+    assert!(surplus.is_empty(), "{} rows too many, {:?}", surplus.len(), surplus.first());
+    let end = Truth::read_until(&each, &tape);
+    let lost: Vec<_> = missing.iter().filter(|sent| sent.at < end).collect();
     assert!(lost.is_empty(), "{} rows are lost, {:?}", lost.len(), lost.first());
     assert_told_once(&market);
-    let both = truth.rows.len() - said.len();
-    let rows = stored.keys().filter(|key| is_of_options(key)).count();
-    println!("{frames}: {rows} rows of options stored once, {both} frames heard twice");
-}
-
-/// How often each row was said over one connection: where many events share a millisecond an option
-/// may become again what it was, and its ticker says so.
-fn said(each: &[Truth]) -> BTreeMap<&str, usize> {
-    let mut most = BTreeMap::new();
-    for connection in each {
-        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-        for sent in &connection.rows {
-            *times.entry(&sent.key).or_default() += 1;
-        }
-        for (key, times) in times {
-            let known = most.entry(key).or_default();
-            *known = times.max(*known);
-        }
-    }
-    most
-}
-
-/// Before this, µs UTC, everything that was sent was read: what was sent last lies in the sockets
-/// that the recorder closed.
-fn read_until(each: &[Truth], stored: &BTreeMap<&str, usize>) -> i64 {
-    let newest = |connection: &Truth| {
-        let read = connection.rows.iter().filter(|sent| stored.contains_key(&*sent.key));
-        read.map(|sent| sent.at).max()
-    };
-    each.iter().filter_map(newest).min().expect("something is stored")
+    let rows = tape.keys.iter().filter(|key| is_of_options(key)).count();
+    println!("{frames}: {rows} rows of options stored, each as often as it was said");
 }
 
 /// An option moves without a word: it is subscribed as before.
@@ -103,10 +66,6 @@ fn assert_told_once(market: &Market) {
     let twice = told.iter().find(|(_, times)| **times > 1);
     assert_eq!(twice, None, "told twice");
     assert!(told.keys().all(|(_, event)| event != "subscription_removed"), "nothing has ended");
-}
-
-fn is_of_options(key: &str) -> bool {
-    key.starts_with("option_quotes ") || key.starts_with("option_trades ")
 }
 
 fn instruments(api: &Api, shard: usize) -> Vec<String> {

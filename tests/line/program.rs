@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use journal::disk::{Disk, Simulated};
 use journal::{Journal, Options, Told};
-use lifecycle::{Choices, Plan, Swap};
+use lifecycle::{Choices, Handover, Plan, Swap};
 use schema::tables::Rows;
 use schema::{Micros, Now, Origin};
 use sinks::Parquet;
@@ -300,7 +300,9 @@ impl Followed {
         let wishes = Wishes { choices, intake, keeping, published: Published::default() };
         let (ties, inlet) = (Ties::new(lines, told), inlet.clone());
         let asked = now.utc;
-        Steward::new(Setup { config, plan, ties, catalogue, asked, inlet, wishes }, now)
+        let handover = Handover::new(plan);
+        let apart = None;
+        Steward::new(Setup { config, handover, apart, ties, catalogue, asked, inlet, wishes }, now)
     }
 }
 

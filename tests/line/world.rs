@@ -275,7 +275,7 @@ impl World {
             let links = self.program.as_ref().map(|program| &program.links[link]);
             links.is_some_and(|link| link.session().refused().any(|it| it == channel))
         };
-        let moves = self.handover.moves().filter(|(channel, _, _, to)| !refused(channel, to));
+        let moves = self.handover.moves().filter(|it| !refused(it.channel, it.to));
         let moves = steward.map_or(moves.count(), Steward::moves);
         let reached = |link: &reader::Link| {
             let session = link.session();

@@ -103,6 +103,15 @@ fn for_each_line(path: &Path, mut take: impl FnMut(u64, &Value)) {
     }
 }
 
+/// No machine that tests run on lags by more.
+const LAG_MAX_US: i64 = 10_000_000;
+
+/// Whether a row's key is that of an option.
+#[must_use]
+pub fn is_of_options(key: &str) -> bool {
+    key.starts_with("option_quotes ") || key.starts_with("option_trades ")
+}
+
 /// How a stored set differs from what was sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
@@ -262,6 +271,57 @@ impl Truth {
             }
         }
         difference
+    }
+
+    /// Compares the rows of options, where a channel may have gone from one connection to another:
+    /// each is stored as often as one connection said it. Where many events share a millisecond an
+    /// option may become again what it was, and its ticker says so; what both connections said is
+    /// stored once. `each` is what was sent over each connection.
+    #[must_use]
+    pub fn compare_each(&self, each: &[Truth], tape: &Tape) -> Difference {
+        let mut said: HashMap<&str, usize> = HashMap::new();
+        for connection in each {
+            let mut times: HashMap<&str, usize> = HashMap::new();
+            for sent in &connection.rows {
+                *times.entry(&sent.key).or_default() += 1;
+            }
+            for (key, times) in times {
+                let known = said.entry(key).or_default();
+                *known = times.max(*known);
+            }
+        }
+        for key in self.answered.values() {
+            said.entry(key).or_insert(1);
+        }
+        let mut stored: BTreeMap<&str, usize> = BTreeMap::new();
+        for key in tape.keys.iter().filter(|key| is_of_options(key)) {
+            *stored.entry(key).or_default() += 1;
+        }
+        let surplus = |(key, times): (&&str, &usize)| {
+            let said = said.get(key).copied().unwrap_or_default();
+            (*times > said).then(|| format!("{key}, {times} times, said {said} times"))
+        };
+        let surplus = stored.iter().filter_map(surplus).collect();
+        let mut owed = HashSet::new();
+        let owed = |sent: &&Sent| is_of_options(&sent.key) && owed.insert(sent.key.clone());
+        let owed = self.rows.iter().filter(owed);
+        let missing = owed.filter(|sent| !stored.contains_key(&*sent.key)).cloned().collect();
+        Difference { missing, surplus }
+    }
+
+    /// Before this, µs UTC, everything that was sent was read: what was sent last lies in the
+    /// sockets that the recorder closed, more of it on a busy machine. `each` is what was sent over
+    /// each connection; those that had ended before do not count.
+    #[must_use]
+    pub fn read_until(each: &[Truth], tape: &Tape) -> i64 {
+        let stored: HashSet<&str> = tape.keys.iter().map(String::as_str).collect();
+        let last = tape.newest_received;
+        let newest = |connection: &Truth| {
+            let ended = connection.connections.values().any(|it| it.newest < last - LAG_MAX_US);
+            let read = connection.rows.iter().filter(|sent| stored.contains(&*sent.key));
+            read.map(|sent| sent.at).max().filter(|_| !ended)
+        };
+        each.iter().filter_map(newest).min().unwrap_or(last).max(last - LAG_MAX_US)
     }
 
     /// How long after its sending each stored row was received, µs, the shortest first.

@@ -7,7 +7,7 @@ use clap::Args;
 use exchange::{Exchange, MarketConfig, Source};
 use tapedeck::config::Config;
 use tapedeck::failure::{Failure, FailureKind};
-use tapedeck::recorder::{Channels, Recorder, Wishes};
+use tapedeck::recorder::{Channels, Part, Recorder, Wishes};
 use tapedeck::stop::Stop;
 use tapedeck::{duration, logging};
 
@@ -54,9 +54,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         config.exchange.url,
         flags.length.as_secs()
     );
-    let channels = Channels::Selected;
-    let recorder =
-        Recorder::start(&Wishes { config, channels, memory: false, raw_frames: None }, &stop)?;
+    let (channels, part) = (Channels::Selected, Part::Whole);
+    let wishes = Wishes { config, channels, memory: false, raw_frames: None, part };
+    let recorder = Recorder::start(&wishes, &stop)?;
     record::watch(&recorder, Some(flags.length), &stop);
     let account = recorder.end()?;
     exchange.stop();

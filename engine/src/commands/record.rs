@@ -8,7 +8,7 @@ use clap::Args;
 use tapedeck::config::{self, BookMode, Class, Config, Interval, LogFormat};
 use tapedeck::failure::{Failure, FailureKind};
 use tapedeck::progress::Progress;
-use tapedeck::recorder::{Channels, Recorder, Wishes};
+use tapedeck::recorder::{Channels, Part, Recorder, Wishes};
 use tapedeck::stop::Stop;
 use tapedeck::{duration, logging};
 
@@ -53,6 +53,10 @@ pub(crate) struct Flags {
     /// Answer on http://127.0.0.1:8100, and on 8000 and up for each shard (docs/control.md).
     #[arg(long)]
     control: bool,
+    /// Record these shards alone, as a lifecycle says (tapedeck lifecycle, docs/lifecycle.md), and
+    /// answer as with --control.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub(crate) shards: Vec<String>,
     /// Trust the certificates of this PEM file alone.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -69,7 +73,16 @@ pub(crate) struct Flags {
 
 /// Records until the time is over, a signal comes or something fails for good.
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
-    let wishes = flags.wishes()?;
+    let part = match flags.shards.is_empty() {
+        true => Part::Whole,
+        false => Part::Shards(flags.shards.clone()),
+    };
+    run_part(flags, part)
+}
+
+/// Does this part of the work until the time is over, a signal comes or something fails for good.
+pub(crate) fn run_part(flags: &Flags, part: Part) -> Result<(), Failure> {
+    let wishes = flags.wishes(part)?;
     logging::start(&wishes.config.telemetry);
     let stop = Stop::on_signals()
         .map_err(|error| Failure::new(FailureKind::Usage, format_args!("no signals: {error}")))?;
@@ -104,11 +117,12 @@ pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 impl Flags {
-    fn wishes(&self) -> Result<Wishes, Failure> {
+    fn wishes(&self, part: Part) -> Result<Wishes, Failure> {
         let usage = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Usage, error);
         let mut config =
             config::load(self.config.as_deref(), environment()).map_err(|error| usage(&error))?;
         let memory = self.lay_over(&mut config)?;
+        config.control.enabled |= matches!(part, Part::Shards(_));
         config.check().map_err(|error| usage(&error))?;
         let channels = match &self.channels_from {
             Some(place) => Channels::From(place.clone()),
@@ -117,7 +131,10 @@ impl Flags {
         if self.raw_frames.is_some_and(|bytes| bytes < RAW_FRAMES_MIN) {
             return Err(usage(&"--raw-frames is at least 1000000 bytes"));
         }
-        Ok(Wishes { config, channels, memory, raw_frames: self.raw_frames })
+        if part != Part::Whole && channels != Channels::Selected {
+            return Err(usage(&"--channels-from is for one recorder that nobody manages"));
+        }
+        Ok(Wishes { config, channels, memory, raw_frames: self.raw_frames, part })
     }
 
     /// Lays the flags over the configuration; whether the memory sink is wished.

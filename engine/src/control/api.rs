@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use utoipa::OpenApi;
 
@@ -27,6 +27,7 @@ pub(super) fn routes(hub: Arc<Hub>) -> Router {
         .route("/api/v1/plan", get(plan).post(relocate))
         .route("/api/v1/gaps", get(gaps))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/fleet", post(fleet))
         .route("/api/v1/openapi.json", get(openapi))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::not_allowed)
@@ -37,7 +38,19 @@ pub(super) fn routes(hub: Arc<Hub>) -> Router {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "tapedeck", description = "What a recorder is doing. docs/control.md has more."),
-    paths(health, ready, metrics, shards, instruments, plan, relocate, gaps, events, openapi)
+    paths(
+        health,
+        ready,
+        metrics,
+        shards,
+        instruments,
+        plan,
+        relocate,
+        gaps,
+        events,
+        fleet,
+        openapi
+    )
 )]
 struct Description;
 
@@ -132,6 +145,23 @@ async fn events(State(hub): State<Arc<Hub>>, headers: HeaderMap) -> Response<Bod
     match stream::events(&hub, last) {
         Some(events) => events.into_response(),
         None => answer::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many listen already"),
+    }
+}
+
+/// What a lifecycle says to a recorder whose shards it manages, and what the recorder says to it:
+/// the two speak the same version of this.
+#[utoipa::path(post, path = "/api/v1/fleet", responses(
+    (status = 200, description = "news", content_type = "application/json", body = String),
+    (status = 400, description = "the brief is not understood"),
+    (status = 401, description = "without the token"),
+    (status = 404, description = "this recorder is not managed (record --shards)"),
+    (status = 409, description = "another lifecycle manages it"),
+    (status = 507, description = "the goals cannot be kept")
+))]
+async fn fleet(State(hub): State<Arc<Hub>>, request: Request<Body>) -> Response<Body> {
+    match change::brief(&hub, request).await {
+        Ok(news) => answer::json(StatusCode::OK, &news),
+        Err(refusal) => refusal,
     }
 }
 

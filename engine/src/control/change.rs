@@ -2,6 +2,7 @@
 //! acknowledged it.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,6 +15,7 @@ use utoipa::ToSchema;
 use super::answer;
 use super::hub::Hub;
 use super::orders::{Order, Outcome, Verb};
+use crate::fleet::{Brief, News, Refused};
 
 /// What has become of every instrument.
 #[derive(Debug, Default)]
@@ -87,6 +89,36 @@ async fn read(body: Body) -> Result<Wish, (StatusCode, String)> {
     Ok(wish)
 }
 
+/// Lets the deputy follow a brief; its news, or the refusal.
+pub(super) async fn brief(hub: &Hub, request: Request<Body>) -> Result<News, Response<Body>> {
+    hub.guard.check(request.headers()).map_err(answer::denied)?;
+    let Some(deputy) = hub.sources.deputy.clone() else {
+        return Err(answer::refusal(StatusCode::NOT_FOUND, UNMANAGED));
+    };
+    let strange = |why: &dyn std::fmt::Display| {
+        let sentence = format!("the brief is not understood: {why}");
+        answer::refusal(StatusCode::BAD_REQUEST, &sentence)
+    };
+    let bytes = axum::body::to_bytes(request.into_body(), BRIEF_BYTES_MAX);
+    let bytes = match timeout(BODY_MAX, bytes).await {
+        Ok(bytes) => bytes.map_err(|error| strange(&error))?,
+        Err(late) => return Err(strange(&late)),
+    };
+    let brief: Brief = serde_json::from_slice(&bytes).map_err(|error| strange(&error))?;
+    let now = hub.sources.clock.now();
+    // It writes to the disk, for which nobody else is to wait.
+    let follow = move || deputy.lock().unwrap_or_else(PoisonError::into_inner).follow(brief, now);
+    let followed = tokio::task::spawn_blocking(follow).await.map_err(|error| strange(&error))?;
+    followed.map_err(|refused| {
+        let status = match refused {
+            Refused::Managed => StatusCode::CONFLICT,
+            Refused::Unkept(_) => StatusCode::INSUFFICIENT_STORAGE,
+            Refused::Strange(_) => StatusCode::BAD_REQUEST,
+        };
+        answer::refusal(status, &refused.to_string())
+    })
+}
+
 /// Gives the order and waits for what becomes of it.
 pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
     let deadline = Instant::now() + ACKNOWLEDGED_MAX;
@@ -94,7 +126,9 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
         failed: names.iter().map(|name| (name.clone(), why.to_owned())).collect(),
         ..Done::default()
     };
-    let Some(orders) = &hub.sources.orders else { return all(BY_HAND) };
+    let Some(orders) = &hub.sources.orders else {
+        return all(if hub.sources.deputy.is_some() { MANAGED } else { BY_HAND });
+    };
     let (reply, answer) = oneshot::channel();
     if !orders.give(Order { verb: verb.clone(), instruments: names.clone(), reply }) {
         return all("too many changes wait already");
@@ -162,11 +196,15 @@ fn acknowledged<'a>(hub: &Hub, verb: &'a Verb) -> impl Fn(&str) -> bool + use<'a
 
 const BY_HAND: &str =
     "the channels of this recorder were given by hand (--channels-from): nothing can be changed";
+const MANAGED: &str = "a lifecycle says what this recorder records: ask that one";
+const UNMANAGED: &str = "no lifecycle manages this recorder: it was started without --shards";
 const LATE: &str =
     "the exchange has not acknowledged it within 10 s; the wish is kept, and asked for again";
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 const BODY_MAX: Duration = Duration::from_secs(5);
+/// Every channel of 32 shards, and what is known of one that carries all options.
+const BRIEF_BYTES_MAX: usize = 64 << 20;
 /// Several thousand names.
 const BODY_BYTES_MAX: usize = 256 << 10;
 const NAME_BYTES_MAX: usize = 64;

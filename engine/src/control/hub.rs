@@ -13,6 +13,7 @@ use super::orders::Orders;
 use super::overview::Published;
 use super::token::Guard;
 use crate::clock::Clock;
+use crate::fleet::Deputy;
 use crate::keeper::Kept;
 use crate::metrics::{Counter, Line};
 use crate::queue::Inlet;
@@ -41,6 +42,8 @@ pub struct Sources {
     pub published: Published,
     /// Where wishes go; none where the channels were given by hand.
     pub orders: Option<Orders>,
+    /// Does what a lifecycle says, where one manages this recorder.
+    pub deputy: Option<Arc<Mutex<Deputy>>>,
 }
 
 /// A shard, as it is watched.

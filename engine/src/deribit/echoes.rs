@@ -79,6 +79,12 @@ impl Echoes {
         taken.insert(name.into(), (digests, now.saturating_add(ECHO_MAX)));
     }
 
+    /// Another process has recorded this last, and nothing of it is known here but that.
+    pub(super) fn expect(&mut self, voice: Voice, name: &str, digest: u128, now: Duration) {
+        let until = now.saturating_add(EXPECTED_MAX);
+        self.ear(voice).taken.insert(name.into(), (Digests::from([digest]), until));
+    }
+
     /// Whether a message repeats the newest one before, or is one that the giver of its channel has
     /// recorded. It is the newest now, and noted where that is wanted.
     pub(super) fn repeats(
@@ -124,5 +130,7 @@ impl Echoes {
 
 /// No connection lags behind another by this much.
 const ECHO_MAX: Duration = Duration::from_mins(1);
+/// What was said last is said again to whoever subscribes, however late that is.
+const EXPECTED_MAX: Duration = Duration::from_hours(24);
 /// What is held elsewhere is younger than this.
 const NOTED_MAX: Duration = Duration::from_mins(2);

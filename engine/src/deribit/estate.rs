@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schema::{Micros, Now};
+use serde::{Deserialize, Serialize};
 
 use super::book::BookMessage;
 use super::channel::Channel;
@@ -17,7 +19,7 @@ use super::tally::Stored;
 use crate::session::Held;
 
 /// What is known of one channel by whoever recorded it.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Estate {
     what: What,
     /// Trades may have been missed since then.
@@ -27,7 +29,7 @@ pub struct Estate {
 /// An instrument's trades that are recorded, and what is to be asked of it.
 type Traded = (Box<str>, Sequence, Option<Errand>);
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 enum What {
     /// What was recorded since the passage was announced, and the newest of it.
     Voice { last: Option<u128>, marks: Marks, noted: Digests },
@@ -39,7 +41,45 @@ enum What {
     Nothing,
 }
 
+impl Estate {
+    /// The same for whoever's monotonic clock shows `there` when ours shows `here`. What lies on
+    /// the way takes time, which makes instants later than they were, never earlier.
+    #[must_use]
+    pub fn reset_clock(mut self, here: Duration, there: Duration) -> Self {
+        let reset = |at: Duration| match at.checked_sub(here) {
+            Some(after) => there.saturating_add(after),
+            None => there.saturating_sub(here.saturating_sub(at)),
+        };
+        if let What::Trades { of, latecomers } = &mut self.what {
+            of.iter_mut().for_each(|(_, trades, _)| trades.reset_clock(reset));
+            if let Some((_, outage)) = latecomers {
+                outage.reset_clock(reset);
+            }
+        }
+        self
+    }
+}
+
+impl Estate {
+    /// What of the channel was recorded last, where its messages have no numbers.
+    #[must_use]
+    pub fn last(&self) -> Option<u128> {
+        match self.what {
+            What::Voice { last, .. } => last,
+            What::Book(_) | What::Trades { .. } | What::Nothing => None,
+        }
+    }
+}
+
 impl Decoder {
+    /// Another process has recorded this last of a channel that is here now: whoever subscribes to
+    /// it anew is told so again.
+    pub fn heard_elsewhere(&mut self, channel: &str, last: u128, now: Now) {
+        if let Some((voice, name)) = voice(channel) {
+            self.echoes.expect(voice, name, last, now.monotonic);
+        }
+    }
+
     /// A channel is about to go to another shard: what is recorded of it is noted from now on.
     pub(super) fn watch_channel(&mut self, channel: &str) {
         if let Some((voice, name)) = voice(channel) {
@@ -126,10 +166,11 @@ impl Decoder {
     ) {
         let limit = self.limits.instruments;
         match estate.what {
-            What::Voice { last, marks, noted } => {
+            What::Voice { last, marks, mut noted } => {
                 let Some((voice, name)) = voice(channel) else { return };
                 let known = self.identities.of(name, now, limit);
-                known.repeats_mut(voice).0 = last;
+                // A process that ended while it took the channel may have recorded more.
+                noted.extend(std::mem::replace(&mut known.repeats_mut(voice).0, last));
                 if voice == Voice::Ticker {
                     known.marks = marks;
                 }
@@ -143,7 +184,11 @@ impl Decoder {
             What::Trades { of, latecomers } => {
                 for (name, trades, errand) in of {
                     let known = self.identities.of(&name, now, limit);
-                    known.trades = trades;
+                    let own = std::mem::replace(&mut known.trades, trades);
+                    // As above.
+                    if own.highest() > known.trades.highest() {
+                        known.trades.join(own, now.monotonic);
+                    }
                     known.waits = false;
                     self.waiting.add(&name, known);
                     if let Some(errand) = errand {
@@ -166,6 +211,10 @@ impl Decoder {
     /// the taker, one of them reaches over the giver's last one: then the chain begins anew with
     /// the whole book that was held, and what follows it there is recorded again.
     fn take_book(&mut self, name: &str, book: Book, held: &mut Vec<Held>) -> Book {
+        let own = self.identities.get(name).map(|known| known.book).unwrap_or_default();
+        // A process that ended while it took the channel may have recorded more.
+        let more = own.change_id > book.change_id && own.good_until > book.good_until;
+        let book = if more { own } else { book };
         let Some(last) = book.change_id else { return book };
         let (mut old, mut other) = (Vec::with_capacity(held.len()), false);
         for message in &*held {

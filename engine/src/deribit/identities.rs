@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schema::instrument::Shape;
 use schema::{Instrument, Micros, Now};
+use serde::{Deserialize, Serialize};
 
 use super::echoes::Voice;
 use super::sequence::Sequence;
@@ -51,7 +52,7 @@ pub(super) enum Kind {
 }
 
 /// Numbers of the newest ticker. Whichever the instrument's tickers do not have are missing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Marks {
     /// Whether there was one.
     pub(super) seen: bool,
@@ -68,7 +69,7 @@ pub(super) struct Marks {
 pub(super) struct Repeats(pub(super) Option<u128>);
 
 /// The last recorded message of a book, and whether the chain of its changes is whole.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Book {
     pub(super) change_id: Option<i64>,
     at: Option<Micros>,
@@ -78,7 +79,7 @@ pub(super) struct Book {
 }
 
 /// Whether what is recorded of a book gives the book.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 enum Links {
     /// Nobody knows: nothing is recorded yet, or it was by a process before this one.
     #[default]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schema::Micros;
+use serde::{Deserialize, Serialize};
 
 use super::decoder::Decoder;
 use super::mending::{by_the_exchange, carries};
@@ -20,13 +21,20 @@ pub(super) struct Latecomers {
     looked: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Outage {
     since: Micros,
     /// When everything was acknowledged again: a list that is asked for later knows all.
     until: Duration,
     /// Those whose trades are asked for already.
     known: BTreeSet<Box<str>>,
+}
+
+impl Outage {
+    /// The same on another monotonic clock.
+    pub(super) fn reset_clock(&mut self, reset: impl Fn(Duration) -> Duration) {
+        self.until = reset(self.until);
+    }
 }
 
 impl Latecomers {

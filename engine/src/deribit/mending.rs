@@ -9,6 +9,7 @@ use std::time::Duration;
 use schema::instrument::{self, Instrument, Shape};
 use schema::tables::Rows;
 use schema::{Micros, Now};
+use serde::{Deserialize, Serialize};
 
 use super::decoder::Decoder;
 use super::holes::{ASKED, write};
@@ -29,9 +30,10 @@ pub(super) struct Mending {
 }
 
 /// What is to be asked of one instrument, besides its holes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Errand {
-    /// When it is asked; missing while the answer is awaited.
+    /// When it is asked; missing while the answer is awaited, and for whoever takes it over.
+    #[serde(skip)]
     due: Option<Duration>,
     /// Questions in a row that brought nothing.
     tries: u32,

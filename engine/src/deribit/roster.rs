@@ -43,8 +43,17 @@ impl Roster {
     }
 
     /// Counts the changes: equal means that nothing is new.
-    pub(super) fn edition(&self) -> u64 {
+    pub(crate) fn edition(&self) -> u64 {
         self.lock().edition
+    }
+
+    /// What was [set](Self::set) last, and when the newest list of each currency was
+    /// [asked](Self::listed) for.
+    pub(crate) fn copy(&self) -> (Vec<String>, Vec<(String, Duration)>) {
+        let content = self.lock();
+        let names = content.names.iter().map(ToString::to_string).collect();
+        let asked = content.asked.iter().map(|(currency, at)| (currency.to_string(), *at));
+        (names, asked.collect())
     }
 
     /// When the newest list of a currency that was taken was asked for. Whatever

@@ -10,16 +10,19 @@
 //! 5. Below a hole that had to be forgotten: it may be that hole's or a repeat. Quarantined.
 //! 6. Anything else is recorded already: dropped and counted.
 
+mod join;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schema::{Micros, Now};
+use serde::{Deserialize, Serialize};
 
 /// The trades of one instrument that are recorded.
 ///
 /// Invariant: `holes` are ascending, disjoint, not empty, and lie between `lowest` and `highest`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Sequence {
     /// The lowest and highest trade_seq known to be recorded; none before the first trade.
     span: Option<Span>,
@@ -37,7 +40,7 @@ pub(super) struct Sequence {
     pub(super) named_by: Option<Arc<str>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Span {
     lowest: i64,
     highest: i64,
@@ -60,7 +63,7 @@ pub(super) struct Recorded {
 }
 
 /// A range of trades that is not recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Missing {
     /// The first and last trade_seq, inclusive.
     pub(super) first: i64,
@@ -196,6 +199,11 @@ impl Sequence {
         }
         let below = self.forgotten.is_some_and(|end| seq <= end);
         if below && seq >= span.lowest { Verdict::Forgotten } else { Verdict::Repeat }
+    }
+
+    /// The same on another monotonic clock.
+    pub(super) fn reset_clock(&mut self, reset: impl Fn(Duration) -> Duration) {
+        self.holes.iter_mut().for_each(|hole| hole.noticed = hole.noticed.map(&reset));
     }
 
     /// What is missing, ascending.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use schema::{Micros, Now};
+use serde::{Deserialize, Serialize};
 
 use super::decoder::Decoder;
 use super::field::{Field, Text, Whole};
@@ -34,7 +35,7 @@ wire! {
 }
 
 /// What the exchange said of which instruments there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Word {
     /// What.
     pub said: Said,
@@ -43,7 +44,7 @@ pub struct Word {
 }
 
 /// The kinds of [`Word`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Said {
     /// An instrument has a state.
     State {
@@ -85,10 +86,20 @@ impl Default for Overheard {
 }
 
 impl Overheard {
-    fn say(&self, word: Word) {
+    pub(crate) fn say(&self, word: Word) {
         if self.0.words.push(word).is_err() {
-            self.0.missed.store(true, Ordering::Release);
+            self.miss();
         }
+    }
+
+    /// Words were missed.
+    pub(crate) fn miss(&self) {
+        self.0.missed.store(true, Ordering::Release);
+    }
+
+    /// A channel of words is back.
+    pub(crate) fn come_back(&self) {
+        self.0.returned.store(true, Ordering::Release);
     }
 
     /// The oldest word that was not taken yet.
@@ -121,7 +132,7 @@ impl Decoder {
     /// A channel of words is back.
     pub(super) fn hears_again(&self) {
         if let Some(overheard) = &self.overheard {
-            overheard.0.returned.store(true, Ordering::Release);
+            overheard.come_back();
         }
     }
 

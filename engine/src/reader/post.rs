@@ -23,7 +23,7 @@ impl Mailbox {
         self.0.force_push(swap);
     }
 
-    pub(super) fn fetch(&self) -> Option<Swap> {
+    pub(crate) fn fetch(&self) -> Option<Swap> {
         self.0.pop()
     }
 }
@@ -39,7 +39,7 @@ struct Shown {
 }
 
 impl Board {
-    pub(super) fn show(&self, channels: &ChannelSet) {
+    pub(crate) fn show(&self, channels: &ChannelSet) {
         // Copied outside of the lock, so that whoever looks holds up nobody.
         let channels = Arc::new(channels.clone());
         *self.0.channels.lock().unwrap_or_else(PoisonError::into_inner) = channels;

@@ -1,8 +1,7 @@
 //! What was chosen instrument by instrument, on the disk and over the configuration.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use journal::disk::Disk;
@@ -12,14 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::failure::{Failure, FailureKind};
+use crate::recorder::state::State;
 use crate::selection::{self, Candidate, SelectionError};
 
 /// Where choices are kept: `DATA/state/choices.json`.
 #[derive(Debug)]
-pub struct Keeping {
-    disk: Arc<dyn Disk>,
-    folder: PathBuf,
-}
+pub struct Keeping(State);
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +29,7 @@ impl Keeping {
     /// Choices are kept below this data folder.
     #[must_use]
     pub fn new(disk: &Arc<dyn Disk>, data: &Path) -> Self {
-        Self { disk: Arc::clone(disk), folder: data.join("state") }
+        Self(State::new(disk, data))
     }
 
     /// What was kept, without what has expired since.
@@ -40,18 +37,15 @@ impl Keeping {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn read(&self, now: Micros) -> Result<Choices, Failure> {
-        let path = self.folder.join(FILE);
+        let path = self.0.path(FILE);
         let failed = |why: &dyn std::fmt::Display| {
             let path = path.display();
             let sentence = format_args!("cannot read what is pinned and excluded, {path}: {why}");
             Failure::new(FailureKind::Storage, sentence)
         };
-        let mut text = String::new();
-        match self.disk.open(&path).and_then(|mut file| file.read_to_string(&mut text)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Choices::default()),
-            Err(error) => return Err(failed(&error)),
-        }
+        let Some(text) = self.0.read(FILE).map_err(|error| failed(&error))? else {
+            return Ok(Choices::default());
+        };
         let Kept { pinned, excluded } =
             serde_json::from_str(&text).map_err(|error| failed(&error))?;
         let mut choices = Choices::new(pinned, excluded);
@@ -65,20 +59,9 @@ impl Keeping {
         let kept =
             Kept { pinned: owned(&mut choices.pinned()), excluded: owned(&mut choices.excluded()) };
         let text = serde_json::to_string_pretty(&kept).expect("sets of names are JSON");
-        let (new, path) = (self.folder.join(NEW), self.folder.join(FILE));
-        let written = || -> io::Result<()> {
-            self.disk.create_folder(&self.folder)?;
-            match self.disk.remove(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            let mut file = self.disk.create(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync()?;
-            self.disk.rename(&new, &path)?;
-            self.disk.sync_folder(&self.folder)
-        };
-        written().map_err(|error| format!("the wish cannot be kept in {}: {error}", path.display()))
+        let path = self.0.path(FILE);
+        let failed = |error| format!("the wish cannot be kept in {}: {error}", path.display());
+        self.0.write(FILE, &text).map_err(failed)
     }
 }
 
@@ -124,7 +107,6 @@ pub(super) fn follow(
 }
 
 const FILE: &str = "choices.json";
-const NEW: &str = "choices.json.new";
 
 #[cfg(test)]
 mod tests {

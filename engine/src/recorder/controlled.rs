@@ -1,15 +1,16 @@
 //! The control API of a recorder: its ports before anything is recorded, its answers afterwards.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::part::{self, Part};
 use super::secrets;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::control::{Control, Doors, Guard, Orders, Published, Shard, Sources};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
+use crate::fleet::{Deputy, End};
 use crate::pipeline::Pipeline;
-use crate::reader::Board;
 use crate::worker::Worker;
 
 /// What is ready before anything is recorded.
@@ -23,13 +24,30 @@ pub(super) struct Controlled {
     guard: Guard,
 }
 
+/// What it speaks of, and for.
+pub(super) struct Answering<'a> {
+    /// The shards in their order.
+    pub(super) ends: Vec<End>,
+    pub(super) clock: &'a Clock,
+    pub(super) published: &'a Published,
+    /// Where wishes go, if anybody plans here.
+    pub(super) orders: Option<Orders>,
+    /// Does what a lifecycle says.
+    pub(super) deputy: Option<Deputy>,
+}
+
 impl Controlled {
     /// Takes the ports, if there are to be any.
-    pub(super) fn prepare(config: &Config) -> Result<Option<Self>, Failure> {
+    pub(super) fn prepare(config: &Config, part: &Part) -> Result<Option<Self>, Failure> {
         if !config.control.enabled {
             return Ok(None);
         }
         let token = secrets::control_token()?;
+        let managed = matches!(part, Part::Shards(_));
+        if managed && token.is_none() {
+            let sentence = "TAPEDECK_CONTROL_TOKEN is not set: a lifecycle has to show it here";
+            return Err(Failure::new(FailureKind::Usage, sentence));
+        }
         let open = config.control.legacy_open;
         match (open, &token) {
             (true, _) => tracing::warn!(
@@ -47,7 +65,17 @@ impl Controlled {
             .iter()
             .flat_map(|group| std::iter::repeat_n(group.currency.clone(), group.count))
             .collect();
-        let doors = Doors::open(&config.control, currencies.len())?;
+        // A lifecycle's shards answer where they are.
+        let (places, currencies) = match part {
+            Part::Whole => ((0..currencies.len()).collect(), currencies),
+            Part::Shards(shards) => {
+                let places = part::places(config, shards)?;
+                let own = places.iter().map(|place| currencies[*place].clone()).collect();
+                (places, own)
+            }
+            Part::Lifecycle(_) => (Vec::new(), currencies),
+        };
+        let doors = Doors::open(&config.control, &places)?;
         Ok(Some(Self {
             config: config.control.clone(),
             currencies,
@@ -57,18 +85,18 @@ impl Controlled {
         }))
     }
 
-    /// Starts to answer. `boards` are those of the pipeline's lines.
+    /// Starts to answer.
     pub(super) fn start(
         self,
         pipeline: &Pipeline,
-        boards: Vec<Board>,
-        clock: &Clock,
-        published: Published,
-        orders: Option<Orders>,
+        answering: Answering<'_>,
     ) -> Result<Control, Failure> {
-        let lines = pipeline.lines().iter().map(Arc::clone);
-        let shards = self.currencies.into_iter().zip(lines).zip(boards);
-        let shards = shards.map(|((currency, line), board)| Shard { currency, line, board });
+        let Answering { ends, clock, published, orders, deputy } = answering;
+        let shards = self.currencies.into_iter().zip(ends);
+        let shards = shards.map(|(currency, end)| {
+            let End { meters: line, board, .. } = end;
+            Shard { currency, line, board }
+        });
         let sink = |worker: &Worker| (worker.name.clone(), Arc::clone(worker.progress()));
         let sources = Sources {
             clock: clock.clone(),
@@ -78,8 +106,9 @@ impl Controlled {
             sinks: pipeline.workers().iter().map(sink).collect(),
             inlet: pipeline.inlet(),
             trouble: pipeline.trouble(),
-            published,
+            published: published.clone(),
             orders,
+            deputy: deputy.map(Mutex::new).map(Arc::new),
         };
         Control::start(self.doors, &self.config, self.guard, sources)
     }

@@ -8,7 +8,8 @@ use schema::instrument::{Instrument, Shape};
 use schema::tables::{LifecycleEvent, Rows};
 use schema::{Micros, Now};
 
-use crate::reader::{Board, LineSetup};
+use crate::fleet::End;
+use crate::reader::Board;
 
 /// Tells each fact once, over restarts too.
 #[derive(Debug)]
@@ -22,9 +23,8 @@ pub(super) struct Events {
 
 impl Events {
     /// What was told before is not told again.
-    pub(super) fn new(told: &Told, lines: &[LineSetup]) -> Self {
-        let board = |line: &LineSetup| line.board.clone();
-        let boards = lines.iter().map(board).collect();
+    pub(super) fn new(told: &Told, ends: &[End]) -> Self {
+        let boards = ends.iter().map(|end| end.board.clone()).collect();
         let subscribed = told.subscribed.iter();
         let subscribed = subscribed.map(|(name, shard)| (name.clone(), shard.as_str().into()));
         let chronicle = Chronicle::new(told.listed.clone(), subscribed.collect());

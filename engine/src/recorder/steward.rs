@@ -3,6 +3,7 @@
 //! changed. No thread, no socket, no clock: who holds it says what time it is and brings the lists.
 
 mod asking;
+mod moving;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use journal::Told;
 use lifecycle::{
-    Event, Failed, Group, Handover, Listed, Manager, Overflow, Plan, State, Swap, Universe, What,
-    Why,
+    Crossings, Event, Failed, Group, Handover, Listed, Manager, Overflow, Plan, State, Swap,
+    Universe, What, Why,
 };
 use schema::instrument::listed_under;
 use schema::{Micros, Now};
@@ -23,13 +24,16 @@ use super::desk::Desk;
 use super::events::Events;
 use crate::config::Config;
 use crate::control::Overview;
-use crate::deribit::{Estate, Overheard, Roster, Said, Word, instruments};
+use crate::deribit::{Overheard, Roster, Said, Word, instruments};
 use crate::ferry::Ferry;
+use crate::fleet::End;
 use crate::queue::Inlet;
 use crate::reader::{Board, LineSetup, Mailbox};
 use crate::selection::{Candidate, SelectionError};
 use crate::session::{CauseKind, Gap};
 pub(super) use asking::start;
+pub use moving::Apart;
+use moving::Ways;
 pub use wishes::Wishes;
 
 /// What a steward is made of.
@@ -37,8 +41,10 @@ pub use wishes::Wishes;
 pub struct Setup {
     /// What is to be recorded.
     pub config: Config,
-    /// The plan that the lines were made from.
-    pub plan: Plan,
+    /// The way to the plan that the lines were made from.
+    pub handover: Handover,
+    /// Where the shards are elsewhere.
+    pub apart: Option<Apart>,
     /// How it speaks with the lines.
     pub ties: Ties,
     /// What the plan was made from.
@@ -59,7 +65,7 @@ pub struct Ties {
     /// Where each shard shows what is acknowledged.
     boards: BTreeMap<Arc<str>, Board>,
     /// Where what shards know of a channel crosses to others.
-    ferry: Ferry<Estate>,
+    ferry: Arc<dyn Crossings + Send + Sync>,
     /// What is told of the options, from what the lines show.
     events: Events,
     /// What the exchange says of instruments unasked.
@@ -79,11 +85,23 @@ impl Ties {
             line.session.decoder_mut().overhear(overheard.clone());
             line.session.decoder_mut().enrol(roster.clone());
         }
-        let mailbox = |line: &LineSetup| (Arc::clone(&line.shard), line.mailbox.clone());
-        let board = |line: &LineSetup| (Arc::clone(&line.shard), line.board.clone());
-        let (mailboxes, boards) =
-            (lines.iter().map(mailbox).collect(), lines.iter().map(board).collect());
-        let events = Events::new(told, lines);
+        let ends: Vec<End> = lines.iter().map(End::from).collect();
+        Self::to(&ends, Arc::new(ferry), (overheard, roster), told)
+    }
+
+    /// Those to shards, wherever they are, in the plan's order.
+    #[must_use]
+    pub fn to(
+        ends: &[End],
+        ferry: Arc<dyn Crossings + Send + Sync>,
+        (overheard, roster): (Overheard, Roster),
+        told: &Told,
+    ) -> Self {
+        let mailbox = |end: &End| (Arc::clone(&end.shard), end.mailbox.clone());
+        let board = |end: &End| (Arc::clone(&end.shard), end.board.clone());
+        let mailboxes = ends.iter().map(mailbox).collect();
+        let boards = ends.iter().map(board).collect();
+        let events = Events::new(told, ends);
         Self { mailboxes, boards, ferry, events, overheard, roster }
     }
 }
@@ -98,12 +116,13 @@ pub struct Steward {
     followed: u64,
     /// The way to the plan.
     handover: Handover,
-    /// Channels whose move takes too long, and that was said of.
-    overdue: BTreeSet<String>,
+    ways: Ways,
+    /// Where the shards are elsewhere.
+    apart: Option<Apart>,
     groups: Vec<Group>,
     mailboxes: BTreeMap<Arc<str>, Mailbox>,
     boards: BTreeMap<Arc<str>, Board>,
-    ferry: Ferry<Estate>,
+    ferry: Arc<dyn Crossings + Send + Sync>,
     /// Lists taken, by currency.
     cycles: BTreeMap<String, u64>,
     /// Groups that have no room for all of their channels, and since when.
@@ -133,7 +152,7 @@ impl Steward {
     /// What knows of everything that the catalogue lists.
     #[must_use]
     pub fn new(setup: Setup, now: Now) -> Self {
-        let Setup { config, plan, ties, catalogue, asked, inlet, wishes } = setup;
+        let Setup { config, handover, apart, ties, catalogue, asked, inlet, wishes } = setup;
         let Ties { mailboxes, boards, ferry, mut events, overheard, roster } = ties;
         let mut desk = Desk::new(inlet);
         let Catalogue { lists, groups } = catalogue;
@@ -154,8 +173,9 @@ impl Steward {
             manager,
             followed: universe.changes(),
             universe,
-            handover: Handover::new(plan),
-            overdue: BTreeSet::new(),
+            ways: apart.as_ref().map(|it| Ways::resume(&handover, it.since)).unwrap_or_default(),
+            handover,
+            apart,
             groups,
             mailboxes,
             boards,
@@ -196,6 +216,7 @@ impl Steward {
 
     /// Does what is due, but for asking.
     pub fn turn(&mut self, now: Now) {
+        self.begin_anew();
         self.hear(now);
         let events = self.universe.tick(now.utc);
         self.note(&events, &[], now);
@@ -390,30 +411,6 @@ impl Steward {
         self.publish();
     }
 
-    /// Leaves every shard its goal on the way to the plan, whenever that changes. What takes too
-    /// long is said once: as long as a channel is on its way, whoever has it records it.
-    fn hand_over(&mut self, now: Now) {
-        let heard = |shard: &str, channel: &str| {
-            self.boards.get(shard).is_some_and(|board| board.channels().contains(channel))
-        };
-        if self.handover.advance(&self.ferry, heard, now.monotonic) {
-            for (shard, swap) in self.handover.swaps() {
-                self.mailboxes.get(&shard).expect("every shard has a mailbox").leave(swap);
-            }
-        }
-        self.handover.left(&self.ferry);
-        let late = |since: Duration| now.monotonic.saturating_sub(since) > MOVE_MAX;
-        let late = self.handover.moves().filter(|(_, since, ..)| late(*since));
-        let mut overdue = BTreeSet::new();
-        for (channel, _, from, to) in late {
-            if !self.overdue.contains(channel) {
-                tracing::error!("{channel} is to go from {from} to {to} and does not arrive");
-            }
-            overdue.insert(channel.to_owned());
-        }
-        self.overdue = overdue;
-    }
-
     /// Shows the lines what is recorded.
     fn enrol(&self, now: Now) {
         self.roster.set(self.universe.recorded().map(|(name, _)| name), now.utc);
@@ -472,5 +469,3 @@ fn words(why: Why) -> &'static str {
 
 /// Listings come in bursts; one list describes them all.
 const DESCRIBE_AFTER: Duration = Duration::from_secs(2);
-/// A channel that has not arrived within this is an alarm.
-const MOVE_MAX: Duration = Duration::from_secs(30);

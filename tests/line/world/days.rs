@@ -144,7 +144,7 @@ impl World {
         };
         let taking: BTreeSet<&str> = match steward {
             Some(_) => BTreeSet::new(),
-            None => self.handover.moves().map(|(_, _, _, to)| to).collect(),
+            None => self.handover.moves().map(|moving| moving.to).collect(),
         };
         for (link, shard) in self.record.shards.iter().enumerate() {
             if taking.contains(&**shard) {

@@ -1,0 +1,60 @@
+//! What a recorder whose shards a lifecycle manages keeps for its next start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use lifecycle::ChannelSet;
+use serde::{Deserialize, Serialize};
+
+use crate::recorder::State;
+
+/// What a recorder's shards listen to by themselves when it starts, until a lifecycle speaks:
+/// `DATA/state/goals.json`. A channel that a shard only holds is not among them.
+#[derive(Debug)]
+pub struct Goals(State);
+
+/// What is kept.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// What each shard listens to.
+    pub shards: BTreeMap<String, ChannelSet>,
+    /// What recorders elsewhere have recorded last of channels that came from them: its digest,
+    /// which the journal here does not know.
+    pub heard: BTreeMap<String, u128>,
+}
+
+impl Goals {
+    /// Those of a data folder.
+    #[must_use]
+    pub fn new(state: State) -> Self {
+        Self(state)
+    }
+
+    /// What was kept.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, in a sentence.
+    pub fn read(&self) -> Result<Kept, String> {
+        let failed = |why: &dyn fmt::Display| {
+            let path = self.0.path(GOALS);
+            format!("cannot read what the shards listen to, {}: {why}", path.display())
+        };
+        let Some(text) = self.0.read(GOALS).map_err(|error| failed(&error))? else {
+            return Ok(Kept::default());
+        };
+        serde_json::from_str(&text).map_err(|error| failed(&error))
+    }
+
+    /// Keeps this instead.
+    ///
+    /// # Errors
+    /// When it cannot be written, in a sentence.
+    pub fn write(&self, kept: &Kept) -> Result<(), String> {
+        let text = serde_json::to_string(kept).expect("names are JSON");
+        let failed = |error| format!("cannot write {}: {error}", self.0.path(GOALS).display());
+        self.0.write(GOALS, &text).map_err(failed)
+    }
+}
+
+const GOALS: &str = "goals.json";

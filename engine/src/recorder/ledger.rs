@@ -1,0 +1,84 @@
+//! What a lifecycle has told its shards: `DATA/state/plan.json`, so that its next run goes on from
+//! there and moves nothing.
+
+use std::collections::BTreeMap;
+
+use lifecycle::{ChannelSet, Handover};
+use schema::Micros;
+use serde::{Deserialize, Serialize};
+
+use super::state::State;
+use crate::failure::{Failure, FailureKind};
+
+/// The file.
+#[derive(Debug)]
+pub struct Ledger(State);
+
+/// What the shards were told.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// What each shard had, without what it was to get and had not.
+    pub had: BTreeMap<String, ChannelSet>,
+    /// Channels that had left the first shard and had not arrived at the second, in whose goal
+    /// they are.
+    pub left: Vec<(String, [String; 2])>,
+    /// When that was so, µs UTC.
+    pub at: Micros,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    shards: BTreeMap<String, ChannelSet>,
+    left: Vec<(String, [String; 2])>,
+    at: Micros,
+}
+
+impl Ledger {
+    /// That of a data folder.
+    #[must_use]
+    pub fn new(state: State) -> Self {
+        Self(state)
+    }
+
+    /// What was told; none if nothing ever was.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read(&self) -> Result<Option<Told>, Failure> {
+        let failed = |why: &dyn std::fmt::Display| {
+            let path = self.0.path(FILE);
+            let sentence = format_args!("cannot read {}: {why}", path.display());
+            Failure::new(FailureKind::Storage, sentence)
+        };
+        let Some(text) = self.0.read(FILE).map_err(|error| failed(&error))? else {
+            return Ok(None);
+        };
+        let kept: Kept = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        Ok(Some(Told { had: kept.shards, left: kept.left, at: kept.at }))
+    }
+
+    /// Keeps what the shards are told next.
+    ///
+    /// # Errors
+    /// When it cannot be written, in a sentence: then they are not to be told.
+    pub fn write(&self, handover: &Handover, at: Micros) -> Result<(), String> {
+        let shards = handover.swaps().map(|(shard, swap)| (shard.to_string(), swap.goal));
+        let mut kept = Kept { shards: shards.collect(), left: Vec::new(), at };
+        for moving in handover.moves() {
+            let (channel, ends) = (moving.channel.to_owned(), [moving.from, moving.to]);
+            match moving.leaves {
+                true => kept.left.push((channel, ends.map(String::from))),
+                false => {
+                    let to = kept.shards.get_mut(moving.to);
+                    let _ = to.is_some_and(|to| to.remove(&channel));
+                }
+            }
+        }
+        let text = serde_json::to_string(&kept).expect("names are JSON");
+        let failed = |error| format!("cannot write {}: {error}", self.0.path(FILE).display());
+        self.0.write(FILE, &text).map_err(failed)
+    }
+}
+
+const FILE: &str = "plan.json";

@@ -1,0 +1,301 @@
+//! Which part of the work a process does, and who takes part in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use journal::Recovery;
+use journal::disk::Disk;
+use lifecycle::{ChannelSet, Choices, Group, Handover, Plan};
+use schema::tables::Rows;
+use schema::{Micros, Now};
+use uuid::Uuid;
+
+use super::catalogue::Catalogue;
+use super::choices::Keeping;
+use super::courier::{self, Courier};
+use super::ledger::{Ledger, Told};
+use super::state::State;
+use super::{Channels, Wishes, steward};
+use crate::config::Config;
+use crate::control::{Intake, Published};
+use crate::deribit::{Overheard, Roster};
+use crate::endpoint::Endpoint;
+use crate::failure::{Failure, FailureKind};
+use crate::ferry::Ferry;
+use crate::fleet::{Anew, Claims, Deputy, End, Goals, Kept, Parts, Relay};
+use crate::pipeline::Pipeline;
+use crate::queue::Inlet;
+use crate::reader::LineSetup;
+use crate::rpc::Credentials;
+use crate::stop::Stop;
+use crate::tls::Trust;
+
+/// Which part of the work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// It records these shards; a lifecycle elsewhere says what.
+    Shards(Vec<String>),
+    /// It says what the recorders at these addresses record.
+    Lifecycle(Vec<String>),
+}
+
+/// What everything stands on.
+pub(super) struct Ground<'a> {
+    pub(super) wishes: &'a Wishes,
+    pub(super) stop: &'a Stop,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) trust: &'a Trust,
+    pub(super) credentials: Option<&'a Credentials>,
+    pub(super) disk: &'a Arc<dyn Disk>,
+    pub(super) recovery: &'a Recovery,
+    pub(super) published: &'a Published,
+    pub(super) now: Now,
+}
+
+/// Who takes part.
+pub(super) struct Cast {
+    /// The connections of this process.
+    pub(super) lines: Vec<LineSetup>,
+    /// What they listen to first.
+    pub(super) plan: Plan,
+    /// The shards as they are watched from here.
+    pub(super) ends: Vec<End>,
+    /// Rows that no connection makes.
+    pub(super) rows: Rows,
+    /// What follows the exchange's lists.
+    pub(super) following: Option<Following>,
+    /// What does as it is told.
+    pub(super) deputy: Option<Deputy>,
+    /// The ways to recorders elsewhere.
+    pub(super) couriers: Vec<Courier>,
+}
+
+/// What a steward is made of.
+pub(super) struct Following {
+    pub(super) handover: Handover,
+    pub(super) apart: Option<steward::Apart>,
+    pub(super) ties: steward::Ties,
+    pub(super) catalogue: Catalogue,
+    pub(super) choices: Choices,
+    pub(super) keeping: Keeping,
+    pub(super) asked: Micros,
+}
+
+impl Part {
+    /// Says how and what is recorded.
+    pub(super) fn announce(&self, pipeline: &Pipeline, plan: &Plan, endpoint: &Endpoint) {
+        let channels = plan.channels();
+        if let Self::Lifecycle(urls) = self {
+            return tracing::info!(
+                "managing {channels} channels of {endpoint}, recorded by {}",
+                urls.join(", ")
+            );
+        }
+        for reader in pipeline.readers() {
+            tracing::info!(driver = %reader.driver(), reason = reader.fallback(), "reading");
+        }
+        let connections = plan.swaps().filter(|(_, swap)| !swap.goal.is_empty()).count();
+        tracing::info!(
+            "recording {channels} channels of {endpoint} over {connections} connections"
+        );
+    }
+}
+
+impl Following {
+    /// The steward's parts.
+    pub(super) fn setup(
+        self,
+        config: &Config,
+        inlet: Inlet,
+        intake: Intake,
+        published: Published,
+    ) -> steward::Setup {
+        let Self { handover, apart, ties, catalogue, choices, keeping, asked } = self;
+        let wishes = steward::Wishes { choices, intake, keeping, published };
+        let config = config.clone();
+        steward::Setup { config, handover, apart, ties, catalogue, asked, inlet, wishes }
+    }
+}
+
+impl Ground<'_> {
+    /// Everybody whom the part needs.
+    pub(super) fn cast(&self) -> Result<Cast, Failure> {
+        match &self.wishes.part {
+            Part::Whole => self.whole(),
+            Part::Shards(shards) => self.managed(shards),
+            Part::Lifecycle(urls) => self.managing(urls),
+        }
+    }
+
+    fn config(&self) -> &Config {
+        &self.wishes.config
+    }
+
+    fn lines(&self, plan: &Plan) -> Vec<LineSetup> {
+        let place = (self.endpoint, self.trust, self.credentials);
+        self.wishes.lines(plan, place, self.recovery, self.now)
+    }
+
+    /// What is recorded, as rows.
+    fn ask(&self) -> Result<(Keeping, Choices, Catalogue, Rows), Failure> {
+        let keeping = Keeping::new(self.disk, &self.config().journal.data);
+        let choices = keeping.read(self.now.utc)?;
+        let Self { stop, wishes, endpoint, trust, .. } = *self;
+        let catalogue = Catalogue::ask_unless(stop, wishes, &choices, endpoint, trust)?;
+        let mut rows = Rows::default();
+        catalogue.push(self.now, &mut rows);
+        Ok((keeping, choices, catalogue, rows))
+    }
+
+    fn whole(&self) -> Result<Cast, Failure> {
+        let (keeping, choices, catalogue, rows) = self.ask()?;
+        let plan = Plan::first(&catalogue.groups);
+        let plan = plan.map_err(|error| Failure::new(FailureKind::Usage, error))?;
+        let mut lines = self.lines(&plan);
+        let ends = lines.iter().map(End::from).collect();
+        let following = (self.wishes.channels == Channels::Selected).then(|| Following {
+            handover: Handover::new(plan.clone()),
+            apart: None,
+            ties: steward::Ties::new(&mut lines, &self.recovery.resume.told),
+            catalogue,
+            choices,
+            keeping,
+            asked: self.now.utc,
+        });
+        Ok(Cast { lines, plan, ends, rows, following, deputy: None, couriers: Vec::new() })
+    }
+
+    /// The shards listen to what they listened to before, until a lifecycle speaks.
+    fn managed(&self, shards: &[String]) -> Result<Cast, Failure> {
+        let goals = Goals::new(State::new(self.disk, &self.config().journal.data));
+        let kept = goals.read().map_err(|why| Failure::new(FailureKind::Storage, why))?;
+        let Kept { shards: had, heard } = kept;
+        let plan = Plan::resume(&groups_of(self.config(), shards, &had), &had).0;
+        let mut lines = self.lines(&plan);
+        let (ferry, overheard, roster) =
+            (Ferry::default(), Overheard::default(), Roster::default());
+        for line in &mut lines {
+            line.session.cross(ferry.clone());
+            line.session.decoder_mut().overhear(overheard.clone());
+            line.session.decoder_mut().enrol(roster.clone());
+            let own = had.get(&*line.shard);
+            let own = own.into_iter().flat_map(ChannelSet::iter);
+            for (channel, last) in own.filter_map(|it| Some((it, heard.get(it)?))) {
+                line.session.decoder_mut().heard_elsewhere(channel, *last, self.now);
+            }
+        }
+        let ends: Vec<End> = lines.iter().map(End::from).collect();
+        let goal = plan.swaps().map(|(_, swap)| swap.goal).zip(plan.capacities());
+        let deputy = Deputy::new(Parts {
+            run: Uuid::new_v4().to_string(),
+            shards: ends.iter().cloned().zip(goal).collect(),
+            generation: plan.generation(),
+            ferry,
+            overheard,
+            roster,
+            goals,
+            heard,
+            published: self.published.clone(),
+        });
+        let (rows, deputy) = (Rows::default(), Some(deputy));
+        Ok(Cast { lines, plan, ends, rows, following: None, deputy, couriers: Vec::new() })
+    }
+
+    /// No line of its own: the shards are elsewhere.
+    fn managing(&self, urls: &[String]) -> Result<Cast, Failure> {
+        let remote = |name: String| {
+            let name: Arc<str> = name.into();
+            (Arc::clone(&name), End::remote(name))
+        };
+        let names = shard_names(self.config());
+        let all: Arc<BTreeMap<Arc<str>, End>> =
+            Arc::new(names.iter().cloned().map(remote).collect());
+        let (run, claims, ferry) =
+            (Uuid::new_v4().to_string(), Claims::default(), Ferry::default());
+        let (overheard, roster, anew) = (Overheard::default(), Roster::default(), Anew::default());
+        let manager = (&*self.recovery.journal, &*run);
+        let relay = |url: &String| {
+            Relay::new(manager, url, &all, &claims, &ferry, (&overheard, &roster, &anew))
+        };
+        let couriers = urls.iter().map(|url| Courier::new(relay(url)));
+        let mut couriers = couriers.collect::<Result<Vec<Courier>, Failure>>()?;
+        let ledger = Ledger::new(State::new(self.disk, &self.config().journal.data));
+        let told = match ledger.read()? {
+            Some(told) => told,
+            None => courier::ask_all(&mut couriers, self.stop, self.now.utc)?,
+        };
+        let (keeping, choices, catalogue, rows) = self.ask()?;
+        let Told { had, left, at: since } = told;
+        let (plan, overflows) = Plan::resume(&catalogue.groups, &had);
+        if let Some(overflow) = overflows.into_iter().next() {
+            return Err(Failure::new(FailureKind::Usage, overflow));
+        }
+        let handover = Handover::resume(plan.clone(), &had, &left, &ferry, self.now.monotonic);
+        let ends = names.iter().filter_map(|name| all.get(&**name).cloned());
+        let ends: Vec<End> = ends.collect();
+        for (end, (_, swap)) in ends.iter().zip(plan.swaps()) {
+            // Until a recorder says how the shard is, it is not well.
+            end.meters.goal.set(swap.goal.len() as u64);
+            end.meters.set_trouble("no recorder has said that it has this shard");
+        }
+        let told = &self.recovery.resume.told;
+        let following = Following {
+            handover,
+            apart: Some(steward::Apart { ledger, anew, since }),
+            ties: steward::Ties::to(&ends, Arc::new(ferry.clone()), (overheard, roster), told),
+            catalogue,
+            choices,
+            keeping,
+            asked: self.now.utc,
+        };
+        let (lines, following) = (Vec::new(), Some(following));
+        Ok(Cast { lines, plan, ends, rows, following, deputy: None, couriers })
+    }
+}
+
+/// The names of all shards of a configuration, in their order.
+pub(super) fn shard_names(config: &Config) -> Vec<String> {
+    let groups = config.shard_groups();
+    let named = groups.iter().flat_map(|group| {
+        (0..group.count).map(move |number| match group.count {
+            1 => group.name.clone(),
+            _ => format!("{}-{number}", group.name),
+        })
+    });
+    named.collect()
+}
+
+/// The places of some shards among all of a configuration.
+///
+/// # Errors
+/// When there is none of that name.
+pub(super) fn places(config: &Config, shards: &[String]) -> Result<Vec<usize>, Failure> {
+    let names = shard_names(config);
+    let place = |shard: &String| {
+        names.iter().position(|name| name == shard).ok_or_else(|| {
+            let all = names.join(", ");
+            let sentence = format!("there is no shard {shard:?}: the configuration has {all}");
+            Failure::new(FailureKind::Usage, sentence)
+        })
+    };
+    let mut places = shards.iter().map(place).collect::<Result<Vec<usize>, Failure>>()?;
+    places.sort_unstable();
+    places.dedup();
+    Ok(places)
+}
+
+/// Groups of one shard each, with what it had.
+fn groups_of(config: &Config, shards: &[String], had: &BTreeMap<String, ChannelSet>) -> Vec<Group> {
+    let groups = config.shard_groups();
+    let capacities = groups.iter().flat_map(|it| std::iter::repeat_n(it.capacity, it.count));
+    let all: Vec<(String, usize)> = shard_names(config).into_iter().zip(capacities).collect();
+    let own = all.into_iter().filter(|(name, _)| shards.contains(name));
+    let group = |(name, capacity): (String, usize)| {
+        let channels = had.get(&name).cloned().unwrap_or_default();
+        Group { name, shards: 1, capacity, channels }
+    };
+    own.map(group).collect()
+}

@@ -1,0 +1,143 @@
+//! Channels that go from shard to shard: what the shards are told, and what does not arrive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifecycle::{Handover, Moving, instrument};
+use schema::{Micros, Now};
+
+use super::Steward;
+use crate::fleet::Anew;
+use crate::recorder::ledger::Ledger;
+use crate::session::{CauseKind, Gap};
+
+/// What a lifecycle has beside a recorder's steward: its shards are elsewhere, and begin anew when
+/// they like.
+#[derive(Debug)]
+pub struct Apart {
+    /// Where what the shards are told is kept.
+    pub ledger: Ledger,
+    /// Shards that have begun anew.
+    pub anew: Anew,
+    /// When channels had left that are still on their way.
+    pub since: Micros,
+}
+
+/// How channels are on their way.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    /// Channels whose move takes too long, and that was said of.
+    overdue: BTreeSet<String>,
+    /// Channels of which something may be missing since then, as one of the shards between which
+    /// they were on their way has begun anew.
+    broken: BTreeMap<String, (Arc<str>, Micros)>,
+    /// Whether goals have changed that the shards were not told.
+    owed: bool,
+    /// Whether it was said that they cannot be kept.
+    unkept: bool,
+    /// Channels that had left and not arrived, when that was kept last.
+    left: usize,
+}
+
+impl Ways {
+    /// Channels had left their shards before this run. Nobody knows what their takers have held
+    /// since then.
+    pub(super) fn resume(handover: &Handover, since: Micros) -> Self {
+        let broken = handover.moves().map(|it| (it.channel.to_owned(), (it.to.into(), since)));
+        Self { broken: broken.collect(), ..Self::default() }
+    }
+}
+
+impl Steward {
+    /// Shards elsewhere that have begun anew know of no move any more.
+    pub(super) fn begin_anew(&mut self) {
+        let Self { apart, handover, ferry, ways, .. } = self;
+        let Some(apart) = apart else { return };
+        apart.anew.settle(|shard, since| {
+            for channel in handover.begun_anew(shard) {
+                let moving = handover.moves().find(|moving| *moving.channel == *channel);
+                let Some(Moving { from, to, .. }) = moving else { continue };
+                // Who gives knows no longer what it recorded, so that nobody can compare what is
+                // held; or who takes holds nothing any more.
+                if *from == *shard {
+                    ferry.again(&channel);
+                }
+                ways.broken.entry(channel).or_insert((to.into(), since));
+            }
+        });
+    }
+
+    /// Leaves every shard its goal on the way to the plan, whenever that changes. What takes too
+    /// long is said once: as long as a channel is on its way, whoever has it records it.
+    pub(super) fn hand_over(&mut self, now: Now) {
+        let heard = |shard: &str, channel: &str| {
+            self.boards.get(shard).is_some_and(|board| board.channels().contains(channel))
+        };
+        self.ways.owed |= self.handover.advance(&*self.ferry, heard, now.monotonic);
+        let left = self.handover.moves().filter(|it| it.leaves).count();
+        if (self.ways.owed || left != self.ways.left) && self.is_kept(now) {
+            (self.ways.owed, self.ways.left) = (false, left);
+            for (shard, swap) in self.handover.swaps() {
+                self.mailboxes.get(&shard).expect("every shard has a mailbox").leave(swap);
+            }
+        }
+        if !self.ways.owed {
+            self.handover.left(&*self.ferry);
+        }
+        self.say_overdue(now);
+        self.name_broken(now);
+    }
+
+    /// Whether the next run of a lifecycle will know what its shards are told.
+    fn is_kept(&mut self, now: Now) -> bool {
+        let Some(apart) = &self.apart else { return true };
+        match apart.ledger.write(&self.handover, now.utc) {
+            Ok(()) => {
+                self.ways.unkept = false;
+                true
+            }
+            Err(why) => {
+                if !std::mem::replace(&mut self.ways.unkept, true) {
+                    tracing::error!("the shards go on as they are, until this can be kept: {why}");
+                }
+                false
+            }
+        }
+    }
+
+    fn say_overdue(&mut self, now: Now) {
+        let late = |since: Duration| now.monotonic.saturating_sub(since) > MOVE_MAX;
+        let mut overdue = BTreeSet::new();
+        for Moving { channel, from, to, .. } in self.handover.moves().filter(|it| late(it.since)) {
+            if !self.ways.overdue.contains(channel) {
+                tracing::error!("{channel} is to go from {from} to {to} and does not arrive");
+            }
+            overdue.insert(channel.to_owned());
+        }
+        self.ways.overdue = overdue;
+    }
+
+    /// Names what may be missing of channels that have arrived since.
+    fn name_broken(&mut self, now: Now) {
+        if self.ways.broken.is_empty() {
+            return;
+        }
+        let on_their_way: BTreeSet<&str> = self.handover.moves().map(|it| it.channel).collect();
+        let arrived = |channel: &String| !on_their_way.contains(&**channel);
+        for (channel, (shard, since)) in self.ways.broken.extract_if(.., |it, _| arrived(it)) {
+            let of = match instrument(&channel) {
+                name if name == channel => "*",
+                name => name,
+            };
+            let kind = CauseKind::TakeoverUnverified;
+            let gap = Gap { shard: &shard, instrument: of, since, kind };
+            let detail = format!("{channel}: a recorder began anew while it was on its way");
+            tracing::error!(shard = &*shard, "{detail}");
+            gap.write(Some(now.utc), &detail, now, &mut self.desk.rows);
+        }
+    }
+}
+
+/// A channel that has not arrived within this is an alarm.
+const MOVE_MAX: Duration = Duration::from_secs(30);
