@@ -182,7 +182,7 @@ fn swap(frames: &str) {
 fn whoever_dies_is_waited_for() {
     let mut fleet = Fleet::new(&["--options", "240", "--rate", "600"]);
     fleet.start(LIFECYCLE);
-    let waits = "does not answer, it is waited for";
+    let waits = "it is waited for";
     let lifecycle = fleet.running[LIFECYCLE].as_mut().unwrap();
     let _ = lifecycle.wait_for(waits, PATIENCE);
     fleet.start(0);
@@ -285,6 +285,9 @@ fn what_cannot_be_managed_is_said() {
     let mut shards = fleet.command(LIFECYCLE);
     shards.args(["--shards", "btc-options-0"]);
     assert!(ended(&mut shards, 2).contains("a lifecycle has no shards of its own"));
+    let mut twice = fleet.command(LIFECYCLE);
+    twice.args(["--recorder", &format!("http://{}/", fleet.address(0))]);
+    assert!(ended(&mut twice, 2).contains("is named twice"));
 
     [0, 1, LIFECYCLE].iter().for_each(|who| fleet.start(*who));
     fleet.wait_until_well(LIFECYCLE);
@@ -293,7 +296,7 @@ fn what_cannot_be_managed_is_said() {
         parse(exchange(&fleet.address(who), &request("POST", path, &[&token], body)))
     };
     let brief = json!({
-        "manager": "another", "run": "one", "asks": true, "goals": [], "passages": [],
+        "manager": "another", "run": 1, "number": 1, "asks": true, "goals": [], "passages": [],
         "names": null, "seen": { "boards": {}, "words": 0 }
     });
     for (who, token, body, status, said) in [

@@ -18,7 +18,7 @@ pub mod views;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use rustix::process::{Pid, setpriority_process};
 
 use crate::config;
 use crate::failure::{Failure, FailureKind};
+use crate::fleet::Deputy;
 use crate::stop::Stop;
 use hub::Hub;
 pub use hub::{Shard, Sources};
@@ -134,6 +135,19 @@ async fn answer(apps: Vec<(TcpListener, Router)>, hub: Arc<Hub>, stop: Stop) {
     while !stop.raised() {
         looked.tick().await;
         hub.look();
+        if let Some(deputy) = hub.sources.deputy.clone() {
+            // It writes to the disk, for which nobody else is to wait.
+            drop(tokio::task::spawn_blocking(move || arrive(&deputy)));
+        }
+    }
+}
+
+/// Notes what has arrived at shards that a lifecycle manages. One look at a time.
+fn arrive(deputy: &Mutex<Deputy>) {
+    if let Ok(mut deputy) = deputy.try_lock()
+        && let Err(why) = deputy.arrive()
+    {
+        tracing::error!("channels have arrived, and that cannot be kept: {why}");
     }
 }
 

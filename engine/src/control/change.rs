@@ -111,7 +111,7 @@ pub(super) async fn brief(hub: &Hub, request: Request<Body>) -> Result<News, Res
     let followed = tokio::task::spawn_blocking(follow).await.map_err(|error| strange(&error))?;
     followed.map_err(|refused| {
         let status = match refused {
-            Refused::Managed => StatusCode::CONFLICT,
+            Refused::Managed | Refused::Late => StatusCode::CONFLICT,
             Refused::Unkept(_) => StatusCode::INSUFFICIENT_STORAGE,
             Refused::Strange(_) => StatusCode::BAD_REQUEST,
         };

@@ -68,7 +68,9 @@ pub struct Deputy {
 #[derive(Debug)]
 struct Manager {
     id: String,
-    run: String,
+    run: u64,
+    /// Of the newest brief.
+    number: u64,
     /// When it was heard last, on the monotonic clock.
     heard: Duration,
 }
@@ -103,6 +105,8 @@ struct Known {
 pub enum Refused {
     /// Another lifecycle manages this recorder.
     Managed,
+    /// A newer brief was followed.
+    Late,
     /// The goals cannot be kept on the disk.
     Unkept(String),
     /// It makes no sense.
@@ -116,6 +120,7 @@ impl fmt::Display for Refused {
                 let seconds = ALONE_AFTER.as_secs();
                 write!(f, "another lifecycle manages this recorder: end it, and wait {seconds} s")
             }
+            Self::Late => write!(f, "a newer brief was followed"),
             Self::Unkept(why) => write!(f, "the goals cannot be kept: {why}"),
             Self::Strange(why) => write!(f, "the brief is not understood: {why}"),
         }
@@ -160,12 +165,8 @@ impl Deputy {
     pub fn follow(&mut self, brief: Brief, now: Now) -> Result<News, Refused> {
         self.obey(&brief, now.monotonic)?;
         if !brief.asks {
-            for goal in &brief.goals {
-                if !self.shards.contains_key(&*goal.shard) {
-                    let sentence = format!("there is no shard {} here", goal.shard);
-                    return Err(Refused::Strange(sentence));
-                }
-            }
+            // First: a taker that has gone on is not to be told to begin again.
+            self.arrive()?;
             let wanted: BTreeSet<&str> =
                 brief.passages.iter().map(|passage| &*passage.channel).collect();
             for passage in &brief.passages {
@@ -176,7 +177,6 @@ impl Deputy {
             let over: Vec<String> =
                 self.passages.keys().filter(|it| !wanted.contains(&***it)).cloned().collect();
             over.iter().for_each(|channel| self.forget(channel));
-            self.arrive()?;
             if let Some(names) = brief.names {
                 self.enrol(&names, now);
             }
@@ -191,16 +191,20 @@ impl Deputy {
         if other.is_some_and(|other| now.saturating_sub(other.heard) < ALONE_AFTER) {
             return Err(Refused::Managed);
         }
-        let same = self.manager.as_ref().is_some_and(|known| known.run == brief.run);
-        if !same {
+        let known = self.manager.as_ref().filter(|known| known.id == brief.manager);
+        let late = |known: &&Manager| (brief.run, brief.number) <= (known.run, known.number);
+        if known.is_some_and(|known| late(&known)) {
+            return Err(Refused::Late);
+        }
+        if known.is_none_or(|known| known.run != brief.run) {
             tracing::info!("a lifecycle manages this recorder from now on");
             // Its numbers have nothing to do with those of the one before.
             self.shards.values_mut().for_each(|shard| shard.generation = None);
             self.passages.values_mut().for_each(|known| known.number = None);
             self.names = 0;
         }
-        let (id, run) = (brief.manager.clone(), brief.run.clone());
-        self.manager = Some(Manager { id, run, heard: now });
+        let (id, run, number) = (brief.manager.clone(), brief.run, brief.number);
+        self.manager = Some(Manager { id, run, number, heard: now });
         Ok(())
     }
 
@@ -211,11 +215,11 @@ impl Deputy {
         let new = !self.passages.contains_key(channel);
         let number = Some(*number);
         if let Some(known) = self.passages.get_mut(channel).filter(|it| it.number != number) {
-            // Or the taker is to forget what it holds, which is nothing to the giver, and nothing
-            // to a taker that has gone on.
+            // The taker is to forget what it holds: the giver may have begun anew. That is nothing
+            // to the giver itself, and nothing to a taker that has gone on.
             let same = known.from == *from && known.to == *to;
-            let told = known.over || known.leaves && from_here;
-            let goes_on = same && (known.number.is_none() || told);
+            let gives = from_here && (known.number.is_none() || known.leaves);
+            let goes_on = same && (known.over || gives);
             match goes_on {
                 true => known.number = number,
                 false => self.forget(channel),
@@ -324,8 +328,12 @@ impl Deputy {
         Kept { shards, heard }
     }
 
-    /// Notes which channels have arrived at shards of this recorder: first on the disk.
-    fn arrive(&mut self) -> Result<(), Refused> {
+    /// Notes which channels have arrived at shards of this recorder: first on the disk, so that it
+    /// goes on with them after a restart, too. To be done now and then, whoever speaks.
+    ///
+    /// # Errors
+    /// When it cannot be noted: then they have not arrived yet.
+    pub fn arrive(&mut self) -> Result<(), Refused> {
         let arrived = |(channel, known): (&String, &Known)| {
             let here = !known.over && self.has(&known.to);
             (here && self.ferry.is_over(channel)).then(|| channel.clone())

@@ -45,7 +45,9 @@ pub struct Claims(Arc<Mutex<BTreeMap<Arc<str>, Arc<str>>>>);
 #[derive(Debug)]
 pub struct Relay {
     /// The lifecycle, and its run.
-    manager: (String, String),
+    manager: (String, u64),
+    /// Briefs made.
+    briefs: u64,
     /// The recorder's address.
     url: Arc<str>,
     /// Every shard there is.
@@ -78,7 +80,7 @@ impl Relay {
     /// Of a recorder that was not heard yet.
     #[must_use]
     pub fn new(
-        (manager, run): (&str, &str),
+        (manager, run): (&str, u64),
         url: &str,
         all: &Arc<BTreeMap<Arc<str>, End>>,
         claims: &Claims,
@@ -86,7 +88,8 @@ impl Relay {
         (overheard, roster, anew): (&Overheard, &Roster, &Anew),
     ) -> Self {
         Self {
-            manager: (manager.to_owned(), run.to_owned()),
+            manager: (manager.to_owned(), run),
+            briefs: 0,
             url: url.into(),
             all: Arc::clone(all),
             claims: claims.clone(),
@@ -116,12 +119,23 @@ impl Relay {
     /// What to say to the recorder now.
     pub fn brief(&mut self) -> Brief {
         let (manager, run) = self.manager.clone();
-        if self.run.is_none() {
-            return Brief { manager, run, asks: true, ..Brief::default() };
-        }
-        for (shard, swap) in &mut self.mine {
-            let newer = self.all.get(shard).and_then(|end| end.mailbox.fetch());
-            *swap = newer.or(swap.take());
+        self.briefs += 1;
+        let number = self.briefs;
+        let passages = loop {
+            let edition = self.ferry.edition();
+            for (shard, swap) in &mut self.mine {
+                let newer = self.all.get(shard).and_then(|end| end.mailbox.fetch());
+                *swap = newer.or(swap.take());
+            }
+            let passages = self.passages();
+            // Goals and passages of one moment.
+            if self.ferry.edition() == edition {
+                break passages;
+            }
+        };
+        // Whoever has no shard here, or was planned for by nobody yet, is only asked.
+        if self.run.is_none() || self.mine.is_empty() || self.mine.values().any(Option::is_none) {
+            return Brief { manager, run, number, asks: true, ..Brief::default() };
         }
         let goal = |(shard, swap): (&Arc<str>, &Option<Swap>)| {
             let Swap { generation, goal } = swap.as_ref()?;
@@ -133,9 +147,10 @@ impl Relay {
         Brief {
             manager,
             run,
+            number,
             asks: false,
             goals: self.mine.iter().filter_map(goal).collect(),
-            passages: self.passages(),
+            passages,
             names: self.names(),
             seen: Seen { boards: self.seen.boards.clone(), words: self.seen.words },
         }
@@ -220,6 +235,11 @@ impl Relay {
             self.overheard.come_back();
         }
         self.run = Some(news.run.clone());
+        let has = |name: &Arc<str>| news.shards.iter().any(|shard| *shard.name == **name);
+        for shard in self.mine.extract_if(.., |name, _| !has(name)).map(|(shard, _)| shard) {
+            tracing::error!("the recorder at {} has shard {shard} no longer", self.url);
+            lock(&self.claims.0).remove(&shard);
+        }
         self.seen = Seen::default();
         self.generations.clear();
         self.counts = (0, 0);
@@ -292,21 +312,22 @@ impl Relay {
             self.ferry.give(&channel, number, estate);
         }
         if over && has(&to) {
-            self.ferry.end(&channel, number);
+            // It has the channel, whatever the one who had it does.
+            self.ferry.hold(&channel, number);
+            if self.ferry.leaves(&channel, number) {
+                self.ferry.end(&channel, number);
+            }
         }
     }
 
     /// The recorder does not answer.
     pub fn failed(&mut self, why: &str) {
         if !std::mem::replace(&mut self.lost, true) {
-            tracing::error!(
-                "the recorder at {} does not answer, it is waited for: {why}",
-                self.url
-            );
+            tracing::error!("no news of the recorder at {}, it is waited for: {why}", self.url);
         }
         for end in self.mine.keys().filter_map(|shard| self.all.get(shard)) {
             end.meters.set_state(metrics::State::Connecting);
-            end.meters.set_trouble(&format!("its recorder does not answer: {why}"));
+            end.meters.set_trouble(&format!("no news of its recorder: {why}"));
         }
     }
 }

@@ -14,8 +14,10 @@ use crate::deribit::Word;
 pub struct Brief {
     /// The lifecycle: the id of its journal.
     pub manager: String,
-    /// Its run: another one begins to count anew.
-    pub run: String,
+    /// Which of its runs: how often it had been started before. Each run counts anew.
+    pub run: u64,
+    /// Counts the briefs of a run: one that was delayed is not followed.
+    pub number: u64,
     /// It only asks: it does not know yet what is to be.
     pub asks: bool,
     /// The newest goals, of shards that have not got them.

@@ -99,7 +99,12 @@ pub(super) fn ask_all(couriers: &mut [Courier], stop: &Stop, now: Micros) -> Res
             }
         };
         for shard in &news.shards {
-            told.had.insert(shard.name.clone(), shard.keeps.clone().unwrap_or_default());
+            let keeps = shard.keeps.clone().unwrap_or_default();
+            if told.had.insert(shard.name.clone(), keeps).is_some() {
+                let url = courier.relay.url();
+                let sentence = format!("{url} has shard {}, and another one too", shard.name);
+                return Err(Failure::new(FailureKind::Usage, sentence));
+            }
         }
         for passing in news.passages.iter().filter(|it| it.leaves && !it.over) {
             let ends = [passing.from.clone(), passing.to.clone()];

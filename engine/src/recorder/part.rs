@@ -1,6 +1,6 @@
 //! Which part of the work a process does, and who takes part in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use journal::Recovery;
@@ -213,13 +213,17 @@ impl Ground<'_> {
         let names = shard_names(self.config());
         let all: Arc<BTreeMap<Arc<str>, End>> =
             Arc::new(names.iter().cloned().map(remote).collect());
-        let (run, claims, ferry) =
-            (Uuid::new_v4().to_string(), Claims::default(), Ferry::default());
+        let (claims, ferry) = (Claims::default(), Ferry::default());
         let (overheard, roster, anew) = (Overheard::default(), Roster::default(), Anew::default());
-        let manager = (&*self.recovery.journal, &*run);
+        let manager = (&*self.recovery.journal, self.recovery.opened_before);
         let relay = |url: &String| {
             Relay::new(manager, url, &all, &claims, &ferry, (&overheard, &roster, &anew))
         };
+        let mut different = BTreeSet::new();
+        if let Some(url) = urls.iter().find(|url| !different.insert(url.trim_end_matches('/'))) {
+            let sentence = format!("{url} is named twice");
+            return Err(Failure::new(FailureKind::Usage, sentence));
+        }
         let couriers = urls.iter().map(|url| Courier::new(relay(url)));
         let mut couriers = couriers.collect::<Result<Vec<Courier>, Failure>>()?;
         let ledger = Ledger::new(State::new(self.disk, &self.config().journal.data));
@@ -227,6 +231,15 @@ impl Ground<'_> {
             Some(told) => told,
             None => courier::ask_all(&mut couriers, self.stop, self.now.utc)?,
         };
+        let lost = told.had.iter().find(|(shard, had)| !had.is_empty() && !names.contains(shard));
+        if let Some((shard, had)) = lost {
+            let sentence = format!(
+                "shard {shard} records {} channels and is not in the configuration: give it \
+                 back, or end all recorders and begin with new data folders",
+                had.len()
+            );
+            return Err(Failure::new(FailureKind::Usage, sentence));
+        }
         let (keeping, choices, catalogue, rows) = self.ask()?;
         let Told { had, left, at: since } = told;
         let (plan, overflows) = Plan::resume(&catalogue.groups, &had);
@@ -293,9 +306,13 @@ fn groups_of(config: &Config, shards: &[String], had: &BTreeMap<String, ChannelS
     let capacities = groups.iter().flat_map(|it| std::iter::repeat_n(it.capacity, it.count));
     let all: Vec<(String, usize)> = shard_names(config).into_iter().zip(capacities).collect();
     let own = all.into_iter().filter(|(name, _)| shards.contains(name));
+    let mut seen = ChannelSet::default();
     let group = |(name, capacity): (String, usize)| {
-        let channels = had.get(&name).cloned().unwrap_or_default();
-        Group { name, shards: 1, capacity, channels }
+        let had = had.get(&name).into_iter().flat_map(|had| had.without(&seen));
+        let channels: ChannelSet = had.collect();
+        seen.extend(channels.iter());
+        // It may have had more for a moment: nobody is here who could say what it is to leave.
+        Group { name, shards: 1, capacity: capacity.max(channels.len()), channels }
     };
     own.map(group).collect()
 }

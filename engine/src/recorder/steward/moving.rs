@@ -132,7 +132,9 @@ impl Steward {
             };
             let kind = CauseKind::TakeoverUnverified;
             let gap = Gap { shard: &shard, instrument: of, since, kind };
-            let detail = format!("{channel}: a recorder began anew while it was on its way");
+            let detail = format!(
+                "{channel}: a recorder or the lifecycle began anew while it was on its way"
+            );
             tracing::error!(shard = &*shard, "{detail}");
             gap.write(Some(now.utc), &detail, now, &mut self.desk.rows);
         }

@@ -96,7 +96,13 @@ impl Steward {
             instruments.iter().filter(|name| there(name)).cloned().collect();
         let moving = instruments.iter().map(String::as_str);
         let moving = moving.filter(|name| !already.contains(*name)).collect::<BTreeSet<&str>>();
-        let moved = self.handover.plan().moving(&moving, shard);
+        let trades = planned.shards.iter().flat_map(|it| it.goal.owned());
+        let trades = trades.filter(|(_, channel)| channel.starts_with(TRADES));
+        let kept = trades.map(|(name, _)| name).find(|name| moving.contains(name));
+        let moved = match kept.filter(|_| self.apart.is_some()) {
+            Some(name) => Err(format!("the trades of {name} {STAY}")),
+            None => self.handover.plan().moving(&moving, shard).map_err(|why| why.to_string()),
+        };
         let refused = match moved {
             Ok(plan) => {
                 tracing::info!("{} instruments are to go to {shard}", moving.len());
@@ -104,7 +110,7 @@ impl Steward {
                 self.publish();
                 None
             }
-            Err(why) => Some(why.to_string()),
+            Err(why) => Some(why),
         };
         let outcome = |name: String| {
             let outcome = match (&refused, already.contains(&name)) {
@@ -176,5 +182,8 @@ impl Steward {
     }
 }
 
+const TRADES: &str = "trades.";
+/// Which of them another recorder's journal holds, a taker's next run would not know.
+const STAY: &str = "have a channel of their own, which does not go from process to process";
 const HOMELESS: &str =
     "no shard can take it: there is no room, or no channel of its own is recorded";
