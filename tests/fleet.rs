@@ -12,7 +12,7 @@ use tapedeck_tests::tape::Tape;
 use tapedeck_tests::truth::{Difference, Sent, Truth, is_of_options};
 
 use crate::control::client::{TOKEN, exchange, json as parse, names, request, until};
-use crate::market::{Market, PATIENCE, UNDER_WAY_US, ended, tapedeck};
+use crate::market::{Market, PATIENCE, UNDER_WAY_US, assert_each_once, ended, tapedeck};
 
 /// Two recorders and a lifecycle, each with a folder of its own.
 struct Fleet {
@@ -165,12 +165,7 @@ fn swap(frames: &str) {
     }
     std::thread::sleep(Duration::from_secs(1));
     let (truth, each, tape) = fleet.end();
-    assert!(tape.gaps.is_empty(), "{:?}", tape.gaps);
-    let Difference { missing, surplus } = truth.compare_each(&each, &tape);
-    assert!(surplus.is_empty(), "{} rows too many, {:?}", surplus.len(), surplus.first());
-    let end = Truth::read_until(&each, &tape);
-    let lost: Vec<_> = missing.iter().filter(|sent| sent.at < end).collect();
-    assert!(lost.is_empty(), "{} rows are lost, {:?}", lost.len(), lost.first());
+    assert_each_once(&truth, &each, &tape);
     let rows = tape.keys.iter().filter(|key| is_of_options(key)).count();
     println!("{frames}: {rows} rows of options stored by two processes");
 }

@@ -111,6 +111,18 @@ impl Market {
     }
 }
 
+/// Of the options every row that was read is stored as often as one connection said it, nothing
+/// else is, and there is no gap. `each` is what was sent over each connection.
+#[track_caller]
+pub(crate) fn assert_each_once(truth: &Truth, each: &[Truth], tape: &Tape) {
+    assert!(tape.gaps.is_empty(), "{:?}", tape.gaps);
+    let Difference { missing, surplus } = truth.compare_each(each, tape);
+    assert!(surplus.is_empty(), "{} rows too many, {:?}", surplus.len(), surplus.first());
+    let end = Truth::read_until(each, tape);
+    let lost: Vec<_> = missing.iter().filter(|sent| sent.at < end).collect();
+    assert!(lost.is_empty(), "{} rows are lost, {:?}", lost.len(), lost.first());
+}
+
 /// Nothing is stored twice or was never sent, and what is missing of what was sent up to this
 /// instant, µs UTC, was sent inside a gap that the recorder itself names, of the shard that it
 /// would have come through.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tapedeck_tests::tape::{Tape, cell, column, for_each_batch};
-use tapedeck_tests::truth::{Difference, Truth, is_of_options};
+use tapedeck_tests::truth::{Truth, is_of_options};
 
 use super::client::{Api, TOKEN};
-use crate::market::Market;
+use crate::market::{Market, assert_each_once};
 
 #[test]
 fn a_swap_of_250_instruments_loses_and_doubles_nothing() {
@@ -43,12 +43,7 @@ fn swap(frames: &str) {
 
     let (truth, tape) = (market.truth(), Tape::read(&market.data()));
     let each = Truth::read_each(&market.log());
-    assert!(tape.gaps.is_empty(), "{:?}", tape.gaps);
-    let Difference { missing, surplus } = truth.compare_each(&each, &tape);
-    assert!(surplus.is_empty(), "{} rows too many, {:?}", surplus.len(), surplus.first());
-    let end = Truth::read_until(&each, &tape);
-    let lost: Vec<_> = missing.iter().filter(|sent| sent.at < end).collect();
-    assert!(lost.is_empty(), "{} rows are lost, {:?}", lost.len(), lost.first());
+    assert_each_once(&truth, &each, &tape);
     assert_told_once(&market);
     let rows = tape.keys.iter().filter(|key| is_of_options(key)).count();
     println!("{frames}: {rows} rows of options stored, each as often as it was said");
