@@ -95,10 +95,7 @@ impl Fleet {
     }
 
     fn relocate(&self, shard: &str, names: &[String]) -> (u16, Value) {
-        let body = json!({ "shard": shard, "instruments": names }).to_string();
-        let token = format!("Authorization: Bearer {TOKEN}");
-        let request = request("POST", "/api/v1/plan", &[&token], &body);
-        parse(exchange(&self.address(LIFECYCLE), &request))
+        parse(exchange(&self.address(LIFECYCLE), &wish(shard, names)))
     }
 
     /// Until nothing is on its way, and these are with that shard alone.
@@ -132,6 +129,13 @@ impl Fleet {
         }
         (truth, each, tape)
     }
+}
+
+/// A request that lets instruments go to a shard.
+fn wish(shard: &str, names: &[String]) -> Vec<u8> {
+    let body = json!({ "shard": shard, "instruments": names }).to_string();
+    let token = format!("Authorization: Bearer {TOKEN}");
+    request("POST", "/api/v1/plan", &[&token], &body)
 }
 
 #[test]
@@ -219,12 +223,9 @@ fn move_while_it_dies(fleet: &mut Fleet, to: &str, moved: &[String], dies: usize
     std::thread::scope(|scope| {
         let address = fleet.address(LIFECYCLE);
         scope.spawn(move || {
-            let body = json!({ "shard": to, "instruments": moved }).to_string();
-            let token = format!("Authorization: Bearer {TOKEN}");
-            let request = request("POST", "/api/v1/plan", &[&token], &body);
             // Whoever is asked may be the one who dies.
             let _ = std::net::TcpStream::connect(address).and_then(|mut socket| {
-                std::io::Write::write_all(&mut socket, &request)?;
+                std::io::Write::write_all(&mut socket, &wish(to, moved))?;
                 std::io::Read::read_to_string(&mut socket, &mut String::new())
             });
         });

@@ -99,6 +99,13 @@ impl<E> Ferry<E> {
         given
     }
 
+    /// What the giver, which is elsewhere, knew, for whichever passage of the channel is open.
+    /// Whether somebody expects it.
+    pub(crate) fn bring(&self, channel: &str, estate: E) -> bool {
+        let number = self.lock().open.get(channel).map(|passage| passage.number);
+        number.is_some_and(|number| self.give(channel, number, estate))
+    }
+
     /// What the giver has left, which ends the passage.
     pub(crate) fn take(&self, channel: &str, number: u64) -> Option<E> {
         let taken = {

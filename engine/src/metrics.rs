@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use schema::Micros;
+use serde::{Deserialize, Serialize};
 
 use crate::deribit::{Counts, Stored};
 
@@ -44,7 +45,8 @@ pub struct Line {
 }
 
 /// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     /// Waiting before the next attempt, or connecting.
     Connecting,

@@ -146,7 +146,7 @@ impl Recorder {
             disk: &disk,
             recovery: &journal.recovery,
             published: &published,
-            now: clock.now(),
+            clock: &clock,
         };
         let cast = ground.cast()?;
         let Cast { lines, plan, ends, mut rows, following, deputy, couriers } = cast;

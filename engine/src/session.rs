@@ -13,7 +13,7 @@ use schema::tables::Rows;
 use schema::{Micros, Now};
 
 pub use outage::Outage;
-pub(crate) use outage::{Gap, SET_BACK_MIN_US, latest, set_us};
+pub(crate) use outage::{Gap, SET_BACK_MIN_US, latest, set_us, whose};
 
 /// One shard's conversation with an exchange, over as many sockets as it takes.
 ///

@@ -2,7 +2,6 @@
 //! acknowledged it.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,6 +15,7 @@ use super::answer;
 use super::hub::Hub;
 use super::orders::{Order, Outcome, Verb};
 use crate::fleet::{Brief, News, Refused};
+use crate::sync::lock;
 
 /// What has become of every instrument.
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ pub(super) async fn brief(hub: &Hub, request: Request<Body>) -> Result<News, Res
     let brief: Brief = serde_json::from_slice(&bytes).map_err(|error| strange(&error))?;
     let now = hub.sources.clock.now();
     // It writes to the disk, for which nobody else is to wait.
-    let follow = move || deputy.lock().unwrap_or_else(PoisonError::into_inner).follow(brief, now);
+    let follow = move || lock(&deputy).follow(brief, now);
     let followed = tokio::task::spawn_blocking(follow).await.map_err(|error| strange(&error))?;
     followed.map_err(|refused| {
         let status = match refused {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use schema::Micros;
@@ -19,6 +19,7 @@ use crate::metrics::{Counter, Line};
 use crate::queue::Inlet;
 use crate::reader::Board;
 use crate::stop::Stop;
+use crate::sync::lock;
 use crate::worker::Progress;
 
 /// What it is made of.
@@ -174,9 +175,4 @@ impl Shard {
             trouble: self.line.trouble(),
         }
     }
-}
-
-/// What is in the mutex, whoever has panicked with it: nothing of ours is left half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -186,17 +186,18 @@ impl Deputy {
 
     /// Whose word counts from now on.
     fn obey(&mut self, brief: &Brief, now: Duration) -> Result<(), Refused> {
-        let other = |known: &&Manager| known.id != brief.manager;
-        let other = self.manager.as_ref().filter(other);
-        if other.is_some_and(|other| now.saturating_sub(other.heard) < ALONE_AFTER) {
-            return Err(Refused::Managed);
+        let mut same = false;
+        if let Some(known) = &self.manager {
+            let ours = known.id == brief.manager;
+            if !ours && now.saturating_sub(known.heard) < ALONE_AFTER {
+                return Err(Refused::Managed);
+            }
+            if ours && (brief.run, brief.number) <= (known.run, known.number) {
+                return Err(Refused::Late);
+            }
+            same = ours && known.run == brief.run;
         }
-        let known = self.manager.as_ref().filter(|known| known.id == brief.manager);
-        let late = |known: &&Manager| (brief.run, brief.number) <= (known.run, known.number);
-        if known.is_some_and(|known| late(&known)) {
-            return Err(Refused::Late);
-        }
-        if known.is_none_or(|known| known.run != brief.run) {
+        if !same {
             tracing::info!("a lifecycle manages this recorder from now on");
             // Its numbers have nothing to do with those of the one before.
             self.shards.values_mut().for_each(|shard| shard.generation = None);
@@ -251,8 +252,7 @@ impl Deputy {
                 serde_json::from_str(estate.get()).map_err(failed)?;
             let estate = estate.reset_clock(at, now.monotonic);
             known.last = estate.last();
-            let number = self.ferry.passages().into_iter().find(|it| *it.channel == **channel);
-            known.brought = number.is_some_and(|it| self.ferry.give(channel, it.number, estate));
+            known.brought = self.ferry.bring(channel, estate);
         }
         Ok(())
     }
@@ -431,18 +431,13 @@ impl Managed {
         // Before the channels: what changes meanwhile is told again.
         let changes = board.changes();
         let all = || board.channels().iter().map(String::from).collect();
-        let state = match meters.state() {
-            metrics::State::Connecting => "connecting",
-            metrics::State::Subscribing => "subscribing",
-            metrics::State::Recording => "recording",
-        };
         Shard {
             name: shard.to_string(),
             generation: self.generation,
             keeps: None,
             changes,
             acknowledged: (seen != Some(changes)).then(all),
-            state: state.to_owned(),
+            state: meters.state(),
             refused: meters.refused.get(),
             counts: [&meters.messages, &meters.bytes, &meters.rows, &meters.attempts, &meters.lost]
                 .map(metrics::Counter::get),

@@ -1,11 +1,11 @@
 //! What a recorder whose shards a lifecycle manages keeps for its next start.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use lifecycle::ChannelSet;
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
 use crate::recorder::State;
 
 /// What a recorder's shards listen to by themselves when it starts, until a lifecycle speaks:
@@ -34,16 +34,9 @@ impl Goals {
     /// What was kept.
     ///
     /// # Errors
-    /// When the file is there and cannot be read, in a sentence.
-    pub fn read(&self) -> Result<Kept, String> {
-        let failed = |why: &dyn fmt::Display| {
-            let path = self.0.path(GOALS);
-            format!("cannot read what the shards listen to, {}: {why}", path.display())
-        };
-        let Some(text) = self.0.read(GOALS).map_err(|error| failed(&error))? else {
-            return Ok(Kept::default());
-        };
-        serde_json::from_str(&text).map_err(|error| failed(&error))
+    /// When the file is there and cannot be read.
+    pub fn read(&self) -> Result<Kept, Failure> {
+        Ok(self.0.read(GOALS, "what the shards listen to")?.unwrap_or_default())
     }
 
     /// Keeps this instead.
@@ -51,9 +44,7 @@ impl Goals {
     /// # Errors
     /// When it cannot be written, in a sentence.
     pub fn write(&self, kept: &Kept) -> Result<(), String> {
-        let text = serde_json::to_string(kept).expect("names are JSON");
-        let failed = |error| format!("cannot write {}: {error}", self.0.path(GOALS).display());
-        self.0.write(GOALS, &text).map_err(failed)
+        self.0.keep(GOALS, kept)
     }
 }
 

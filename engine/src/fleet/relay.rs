@@ -1,7 +1,7 @@
 //! In a lifecycle: the shards of one recorder elsewhere, as if they were lines of its own.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifecycle::Swap;
@@ -13,6 +13,7 @@ use super::wire::{Brief, Goal, Names, News, Passage, Passing, Seen, Shard};
 use crate::deribit::{Overheard, Roster};
 use crate::ferry::Ferry;
 use crate::metrics;
+use crate::sync::lock;
 
 /// Shards that have begun anew, each with when it was heard last before: for whoever plans.
 #[derive(Clone, Debug, Default)]
@@ -287,11 +288,7 @@ impl Relay {
             [&meters.messages, &meters.bytes, &meters.rows, &meters.attempts, &meters.lost];
         std::iter::zip(counts, shard.counts).for_each(|(counter, to)| counter.set(to));
         meters.set_last_message(shard.last_message.map(Micros));
-        meters.set_state(match shard.state.as_str() {
-            "recording" => metrics::State::Recording,
-            "subscribing" => metrics::State::Subscribing,
-            _ => metrics::State::Connecting,
-        });
+        meters.set_state(shard.state);
         if let Some(trouble) = &shard.trouble {
             meters.set_trouble(trouble);
         }
@@ -330,11 +327,6 @@ impl Relay {
             end.meters.set_trouble(&format!("no news of its recorder: {why}"));
         }
     }
-}
-
-/// What is in the mutex, whoever has panicked with it: nothing of ours is left half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// No list is on its way for longer.

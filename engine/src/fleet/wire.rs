@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::deribit::Word;
+use crate::metrics::State;
 
 /// What the lifecycle says to one recorder.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -119,8 +120,8 @@ pub struct Shard {
     pub changes: u64,
     /// What is acknowledged, unless that has arrived.
     pub acknowledged: Option<Vec<String>>,
-    /// `connecting`, `subscribing` or `recording`.
-    pub state: String,
+    /// What its connection is doing.
+    pub state: State,
     /// Channels of the goal that the exchange has refused.
     pub refused: u64,
     /// Messages, their bytes, rows, connections tried and lost.

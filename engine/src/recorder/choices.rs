@@ -10,7 +10,7 @@ use schema::Micros;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::recorder::state::State;
 use crate::selection::{self, Candidate, SelectionError};
 
@@ -37,17 +37,8 @@ impl Keeping {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn read(&self, now: Micros) -> Result<Choices, Failure> {
-        let path = self.0.path(FILE);
-        let failed = |why: &dyn std::fmt::Display| {
-            let path = path.display();
-            let sentence = format_args!("cannot read what is pinned and excluded, {path}: {why}");
-            Failure::new(FailureKind::Storage, sentence)
-        };
-        let Some(text) = self.0.read(FILE).map_err(|error| failed(&error))? else {
-            return Ok(Choices::default());
-        };
-        let Kept { pinned, excluded } =
-            serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        let kept = self.0.read(FILE, "what is pinned and excluded")?;
+        let Kept { pinned, excluded } = kept.unwrap_or_default();
         let mut choices = Choices::new(pinned, excluded);
         choices.forget_expired(now.date());
         Ok(choices)

@@ -8,30 +8,24 @@ use schema::Micros;
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// The file.
 #[derive(Debug)]
 pub struct Ledger(State);
 
 /// What the shards were told.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Told {
     /// What each shard had, without what it was to get and had not.
+    #[serde(rename = "shards")]
     pub had: BTreeMap<String, ChannelSet>,
     /// Channels that had left the first shard and had not arrived at the second, in whose goal
     /// they are.
     pub left: Vec<(String, [String; 2])>,
     /// When that was so, µs UTC.
     pub at: Micros,
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    shards: BTreeMap<String, ChannelSet>,
-    left: Vec<(String, [String; 2])>,
-    at: Micros,
 }
 
 impl Ledger {
@@ -46,16 +40,7 @@ impl Ledger {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn read(&self) -> Result<Option<Told>, Failure> {
-        let failed = |why: &dyn std::fmt::Display| {
-            let path = self.0.path(FILE);
-            let sentence = format_args!("cannot read {}: {why}", path.display());
-            Failure::new(FailureKind::Storage, sentence)
-        };
-        let Some(text) = self.0.read(FILE).map_err(|error| failed(&error))? else {
-            return Ok(None);
-        };
-        let kept: Kept = serde_json::from_str(&text).map_err(|error| failed(&error))?;
-        Ok(Some(Told { had: kept.shards, left: kept.left, at: kept.at }))
+        self.0.read(FILE, "what the shards were told")
     }
 
     /// Keeps what the shards are told next.
@@ -64,20 +49,18 @@ impl Ledger {
     /// When it cannot be written, in a sentence: then they are not to be told.
     pub fn write(&self, handover: &Handover, at: Micros) -> Result<(), String> {
         let shards = handover.swaps().map(|(shard, swap)| (shard.to_string(), swap.goal));
-        let mut kept = Kept { shards: shards.collect(), left: Vec::new(), at };
+        let mut told = Told { had: shards.collect(), left: Vec::new(), at };
         for moving in handover.moves() {
             let (channel, ends) = (moving.channel.to_owned(), [moving.from, moving.to]);
             match moving.leaves {
-                true => kept.left.push((channel, ends.map(String::from))),
+                true => told.left.push((channel, ends.map(String::from))),
                 false => {
-                    let to = kept.shards.get_mut(moving.to);
+                    let to = told.had.get_mut(moving.to);
                     let _ = to.is_some_and(|to| to.remove(&channel));
                 }
             }
         }
-        let text = serde_json::to_string(&kept).expect("names are JSON");
-        let failed = |error| format!("cannot write {}: {error}", self.0.path(FILE).display());
-        self.0.write(FILE, &text).map_err(failed)
+        self.0.keep(FILE, &told)
     }
 }
 

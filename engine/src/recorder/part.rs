@@ -6,8 +6,8 @@ use std::sync::Arc;
 use journal::Recovery;
 use journal::disk::Disk;
 use lifecycle::{ChannelSet, Choices, Group, Handover, Plan};
+use schema::Micros;
 use schema::tables::Rows;
-use schema::{Micros, Now};
 use uuid::Uuid;
 
 use super::catalogue::Catalogue;
@@ -16,6 +16,7 @@ use super::courier::{self, Courier};
 use super::ledger::{Ledger, Told};
 use super::state::State;
 use super::{Channels, Wishes, steward};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{Intake, Published};
 use crate::deribit::{Overheard, Roster};
@@ -31,10 +32,9 @@ use crate::stop::Stop;
 use crate::tls::Trust;
 
 /// Which part of the work.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// All of it.
-    #[default]
     Whole,
     /// It records these shards; a lifecycle elsewhere says what.
     Shards(Vec<String>),
@@ -52,7 +52,7 @@ pub(super) struct Ground<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) recovery: &'a Recovery,
     pub(super) published: &'a Published,
-    pub(super) now: Now,
+    pub(super) clock: &'a Clock,
 }
 
 /// Who takes part.
@@ -82,6 +82,17 @@ pub(super) struct Following {
     pub(super) choices: Choices,
     pub(super) keeping: Keeping,
     pub(super) asked: Micros,
+}
+
+/// What the exchange lists, and what was chosen of it.
+struct Asked {
+    /// When it was asked.
+    at: Micros,
+    keeping: Keeping,
+    choices: Choices,
+    catalogue: Catalogue,
+    /// The instruments as rows.
+    rows: Rows,
 }
 
 impl Part {
@@ -136,22 +147,23 @@ impl Ground<'_> {
 
     fn lines(&self, plan: &Plan) -> Vec<LineSetup> {
         let place = (self.endpoint, self.trust, self.credentials);
-        self.wishes.lines(plan, place, self.recovery, self.now)
+        self.wishes.lines(plan, place, self.recovery, self.clock.now())
     }
 
-    /// What is recorded, as rows.
-    fn ask(&self) -> Result<(Keeping, Choices, Catalogue, Rows), Failure> {
+    /// What the exchange lists.
+    fn ask(&self) -> Result<Asked, Failure> {
+        let at = self.clock.now().utc;
         let keeping = Keeping::new(self.disk, &self.config().journal.data);
-        let choices = keeping.read(self.now.utc)?;
+        let choices = keeping.read(at)?;
         let Self { stop, wishes, endpoint, trust, .. } = *self;
         let catalogue = Catalogue::ask_unless(stop, wishes, &choices, endpoint, trust)?;
         let mut rows = Rows::default();
-        catalogue.push(self.now, &mut rows);
-        Ok((keeping, choices, catalogue, rows))
+        catalogue.push(self.clock.now(), &mut rows);
+        Ok(Asked { at, keeping, choices, catalogue, rows })
     }
 
     fn whole(&self) -> Result<Cast, Failure> {
-        let (keeping, choices, catalogue, rows) = self.ask()?;
+        let Asked { at, keeping, choices, catalogue, rows } = self.ask()?;
         let plan = Plan::first(&catalogue.groups);
         let plan = plan.map_err(|error| Failure::new(FailureKind::Usage, error))?;
         let mut lines = self.lines(&plan);
@@ -163,7 +175,7 @@ impl Ground<'_> {
             catalogue,
             choices,
             keeping,
-            asked: self.now.utc,
+            asked: at,
         });
         Ok(Cast { lines, plan, ends, rows, following, deputy: None, couriers: Vec::new() })
     }
@@ -171,20 +183,16 @@ impl Ground<'_> {
     /// The shards listen to what they listened to before, until a lifecycle speaks.
     fn managed(&self, shards: &[String]) -> Result<Cast, Failure> {
         let goals = Goals::new(State::new(self.disk, &self.config().journal.data));
-        let kept = goals.read().map_err(|why| Failure::new(FailureKind::Storage, why))?;
-        let Kept { shards: had, heard } = kept;
+        let Kept { shards: had, heard } = goals.read()?;
         let plan = Plan::resume(&groups_of(self.config(), shards, &had), &had).0;
         let mut lines = self.lines(&plan);
-        let (ferry, overheard, roster) =
-            (Ferry::default(), Overheard::default(), Roster::default());
+        let (ferry, overheard, roster) = steward::join(&mut lines);
+        let now = self.clock.now();
         for line in &mut lines {
-            line.session.cross(ferry.clone());
-            line.session.decoder_mut().overhear(overheard.clone());
-            line.session.decoder_mut().enrol(roster.clone());
             let own = had.get(&*line.shard);
             let own = own.into_iter().flat_map(ChannelSet::iter);
             for (channel, last) in own.filter_map(|it| Some((it, heard.get(it)?))) {
-                line.session.decoder_mut().heard_elsewhere(channel, *last, self.now);
+                line.session.decoder_mut().heard_elsewhere(channel, *last, now);
             }
         }
         let ends: Vec<End> = lines.iter().map(End::from).collect();
@@ -229,7 +237,7 @@ impl Ground<'_> {
         let ledger = Ledger::new(State::new(self.disk, &self.config().journal.data));
         let told = match ledger.read()? {
             Some(told) => told,
-            None => courier::ask_all(&mut couriers, self.stop, self.now.utc)?,
+            None => courier::ask_all(&mut couriers, self.stop, self.clock.now().utc)?,
         };
         let lost = told.had.iter().find(|(shard, had)| !had.is_empty() && !names.contains(shard));
         if let Some((shard, had)) = lost {
@@ -240,13 +248,14 @@ impl Ground<'_> {
             );
             return Err(Failure::new(FailureKind::Usage, sentence));
         }
-        let (keeping, choices, catalogue, rows) = self.ask()?;
+        let Asked { at, keeping, choices, catalogue, rows } = self.ask()?;
         let Told { had, left, at: since } = told;
         let (plan, overflows) = Plan::resume(&catalogue.groups, &had);
         if let Some(overflow) = overflows.into_iter().next() {
             return Err(Failure::new(FailureKind::Usage, overflow));
         }
-        let handover = Handover::resume(plan.clone(), &had, &left, &ferry, self.now.monotonic);
+        let now = self.clock.now().monotonic;
+        let handover = Handover::resume(plan.clone(), &had, &left, &ferry, now);
         let ends = names.iter().filter_map(|name| all.get(&**name).cloned());
         let ends: Vec<End> = ends.collect();
         for (end, (_, swap)) in ends.iter().zip(plan.swaps()) {
@@ -262,7 +271,7 @@ impl Ground<'_> {
             catalogue,
             choices,
             keeping,
-            asked: self.now.utc,
+            asked: at,
         };
         let (lines, following) = (Vec::new(), Some(following));
         Ok(Cast { lines, plan, ends, rows, following, deputy: None, couriers })

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use journal::disk::Disk;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::{Failure, FailureKind};
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -26,17 +30,32 @@ impl State {
         self.folder.join(file)
     }
 
-    /// The text of a file; none if there is no such file.
+    /// What a file says; none if there is no such file. `what` that is, is for the sentence.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
-    pub fn read(&self, file: &str) -> io::Result<Option<String>> {
+    /// When it is there and cannot be read, or not understood.
+    pub fn read<T: DeserializeOwned>(&self, file: &str, what: &str) -> Result<Option<T>, Failure> {
+        let path = self.path(file);
+        let failed = |why: &dyn std::fmt::Display| {
+            let sentence = format_args!("cannot read {what}, {}: {why}", path.display());
+            Failure::new(FailureKind::Storage, sentence)
+        };
         let mut text = String::new();
-        match self.disk.open(&self.path(file)).and_then(|mut file| file.read_to_string(&mut text)) {
-            Ok(_) => Ok(Some(text)),
+        match self.disk.open(&path).and_then(|mut file| file.read_to_string(&mut text)) {
+            Ok(_) => serde_json::from_str(&text).map(Some).map_err(|error| failed(&error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(failed(&error)),
         }
+    }
+
+    /// Lets a file say this, as [`write`](Self::write).
+    ///
+    /// # Errors
+    /// When it cannot be written, in a sentence.
+    pub fn keep(&self, file: &str, what: &impl Serialize) -> Result<(), String> {
+        let text = serde_json::to_string(what).expect("names and numbers are JSON");
+        let failed = |error| format!("cannot write {}: {error}", self.path(file).display());
+        self.write(file, &text).map_err(failed)
     }
 
     /// Replaces a file; it survives a power cut.

@@ -24,7 +24,7 @@ use super::desk::Desk;
 use super::events::Events;
 use crate::config::Config;
 use crate::control::Overview;
-use crate::deribit::{Overheard, Roster, Said, Word, instruments};
+use crate::deribit::{Estate, Overheard, Roster, Said, Word, instruments};
 use crate::ferry::Ferry;
 use crate::fleet::End;
 use crate::queue::Inlet;
@@ -78,13 +78,7 @@ impl Ties {
     /// Those to the lines, which are not started yet. `told` is what was told before.
     #[must_use]
     pub fn new(lines: &mut [LineSetup], told: &Told) -> Self {
-        let (overheard, roster) = (Overheard::default(), Roster::default());
-        let ferry = Ferry::default();
-        for line in &mut *lines {
-            line.session.cross(ferry.clone());
-            line.session.decoder_mut().overhear(overheard.clone());
-            line.session.decoder_mut().enrol(roster.clone());
-        }
+        let (ferry, overheard, roster) = join(lines);
         let ends: Vec<End> = lines.iter().map(End::from).collect();
         Self::to(&ends, Arc::new(ferry), (overheard, roster), told)
     }
@@ -104,6 +98,18 @@ impl Ties {
         let events = Events::new(told, ends);
         Self { mailboxes, boards, ferry, events, overheard, roster }
     }
+}
+
+/// Joins lines that are not started yet: where channels cross between them, what all of them
+/// overhear, and where all of them see what is recorded.
+pub(super) fn join(lines: &mut [LineSetup]) -> (Ferry<Estate>, Overheard, Roster) {
+    let (ferry, overheard, roster) = (Ferry::default(), Overheard::default(), Roster::default());
+    for line in lines {
+        line.session.cross(ferry.clone());
+        line.session.decoder_mut().overhear(overheard.clone());
+        line.session.decoder_mut().enrol(roster.clone());
+    }
+    (ferry, overheard, roster)
 }
 
 /// Keeps what is recorded right.

@@ -15,7 +15,7 @@ use schema::{Micros, Now};
 
 use super::Connection;
 use crate::ferry::Ferry;
-use crate::session::{CauseKind, Decode, Gap, Held};
+use crate::session::{CauseKind, Decode, Gap, Held, whose};
 
 /// A connection's part in it.
 #[derive(Debug)]
@@ -285,12 +285,8 @@ impl<D: Decode> Connection<D> {
         let since = self.settings.before_under_way(first.now.utc);
         holding.missed(since);
         crossing.count();
-        let of = match lifecycle::instrument(channel) {
-            name if name == channel => "*",
-            name => name,
-        };
         let kind = CauseKind::TakeoverUnverified;
-        let gap = Gap { shard: &self.settings.shard, instrument: of, since, kind };
+        let gap = Gap { shard: &self.settings.shard, instrument: whose(channel), since, kind };
         let detail = format!("{channel}: {} messages were held too long", messages.len());
         tracing::error!(shard = &*self.settings.shard, "{detail}");
         gap.write(Some(now.utc), &detail, now, rows);

@@ -158,6 +158,14 @@ pub(crate) struct Gap<'a> {
     pub(crate) kind: CauseKind,
 }
 
+/// Whose rows a channel carries, as a gap names it: an instrument's, or everything's.
+pub(crate) fn whose(channel: &str) -> &str {
+    match lifecycle::instrument(channel) {
+        name if name == channel => "*",
+        name => name,
+    }
+}
+
 impl Gap<'_> {
     /// Writes the row; without `end` the gap is open.
     pub(crate) fn write(&self, end: Option<Micros>, detail: &str, now: Now, rows: &mut Rows) {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifecycle::{Handover, Moving, instrument};
+use lifecycle::{Handover, Moving};
 use schema::{Micros, Now};
 
 use super::Steward;
 use crate::fleet::Anew;
 use crate::recorder::ledger::Ledger;
-use crate::session::{CauseKind, Gap};
+use crate::session::{CauseKind, Gap, whose};
 
 /// What a lifecycle has beside a recorder's steward: its shards are elsewhere, and begin anew when
 /// they like.
@@ -126,12 +126,8 @@ impl Steward {
         let on_their_way: BTreeSet<&str> = self.handover.moves().map(|it| it.channel).collect();
         let arrived = |channel: &String| !on_their_way.contains(&**channel);
         for (channel, (shard, since)) in self.ways.broken.extract_if(.., |it, _| arrived(it)) {
-            let of = match instrument(&channel) {
-                name if name == channel => "*",
-                name => name,
-            };
             let kind = CauseKind::TakeoverUnverified;
-            let gap = Gap { shard: &shard, instrument: of, since, kind };
+            let gap = Gap { shard: &shard, instrument: whose(&channel), since, kind };
             let detail = format!(
                 "{channel}: a recorder or the lifecycle began anew while it was on its way"
             );
