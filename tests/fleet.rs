@@ -293,7 +293,7 @@ fn what_cannot_be_managed_is_said() {
     };
     let brief = json!({
         "manager": "another", "run": 1, "number": 1, "asks": true, "goals": [], "passages": [],
-        "names": null, "seen": { "boards": {}, "words": 0 }
+        "names": null, "answers": [], "seen": { "boards": {}, "words": 0, "wishes": 0 }
     });
     for (who, token, body, status, said) in [
         (0, "0000000000000000", brief.to_string(), 401, "the token is not the right one"),
@@ -305,10 +305,62 @@ fn what_cannot_be_managed_is_said() {
         assert_eq!(code, status, "{answer}");
         assert!(answer.to_string().contains(said), "{answer}");
     }
-    let moved = fleet.instruments("btc-options-0");
-    let body = json!({ "shard": "btc-options-1", "instruments": &moved[..1] }).to_string();
-    let (code, answer) = post(0, TOKEN, "/api/v1/plan", &body);
-    assert_eq!(code, 422, "{answer}");
-    assert!(answer.to_string().contains("a lifecycle says what this recorder records"), "{answer}");
     let _ = fleet.end();
+}
+
+/// What is wished at any recorder's port goes to the lifecycle, which alone plans: shards of other
+/// recorders follow, the answer comes when the exchange has acknowledged it there, and it lasts.
+#[test]
+fn wishes_at_any_recorder_are_followed_by_the_shards_of_all() {
+    let mut fleet = Fleet::new(&["--options", "60", "--rate", "100"]);
+    fleet.start(0);
+    let shard = fleet.running[0].as_mut().unwrap();
+    let line = shard.wait_for("control of shard btc-options-0", PATIENCE);
+    let shard = line.rsplit("http://").next().expect("an address").to_owned();
+    let wish = |what: &str, names: &[&str]| {
+        let token = format!("Authorization: Bearer {TOKEN}");
+        let body = json!({ "instruments": names }).to_string();
+        parse(exchange(&shard, &request("POST", &format!("/api/{what}"), &[&token], &body)))
+    };
+    let (code, answer) = wish("subscribe", &["BTC-PERPETUAL"]);
+    assert_eq!(code, 422, "{answer}");
+    assert!(answer.to_string().contains("no lifecycle speaks to this recorder now"), "{answer}");
+
+    fleet.start(1);
+    fleet.start(LIFECYCLE);
+    fleet.wait_until_well(LIFECYCLE);
+    let elsewhere = fleet.instruments("eth-options-2");
+    let (first, second) = (&*elsewhere[0], &*elsewhere[1]);
+    let records = |fleet: &Fleet, name: &str| {
+        let shards = ["eth-options-0", "eth-options-1", "eth-options-2", "eth-options-3"];
+        shards.iter().any(|it| fleet.instruments(it).iter().any(|it| it == name))
+    };
+    let (code, answer) = wish("unsubscribe", &[first, second, "BTC-1JAN70-1-C"]);
+    assert_eq!((code, &answer["unsubscribed"]), (200, &json!([first, second])), "{answer}");
+    assert_eq!(answer["not_found"], json!(["BTC-1JAN70-1-C"]));
+    assert!(!records(&fleet, first) && !records(&fleet, second), "nobody records them");
+    let acknowledged = |fleet: &Fleet, who: usize| {
+        let shards = fleet.get(who, "/api/v1/shards").expect("it answers").1;
+        let shards = shards.as_array().expect("a list").iter();
+        shards.map(|shard| shard["acknowledged"].as_u64().expect("a number")).sum::<u64>()
+    };
+    let before = acknowledged(&fleet, 1);
+    let (code, answer) = wish("subscribe", &[first, "BTC-1JAN70-1-C"]);
+    assert_eq!((code, &answer["subscribed"]), (422, &json!([first])), "{answer}");
+    assert!(answer.to_string().contains("the exchange lists no such instrument"), "{answer}");
+    assert!(records(&fleet, first) && acknowledged(&fleet, 1) > before, "it is recorded again");
+
+    fleet.kill(LIFECYCLE);
+    fleet.start(LIFECYCLE);
+    fleet.wait_until_well(LIFECYCLE);
+    assert!(records(&fleet, first) && !records(&fleet, second), "it lasts");
+    let from = fleet.instruments("btc-options-0")[0].clone();
+    let body = json!({ "shard": "btc-options-2", "instruments": [from] }).to_string();
+    let token = format!("Authorization: Bearer {TOKEN}");
+    let request = request("POST", "/api/v1/plan", &[&token], &body);
+    let (code, answer) = parse(exchange(&fleet.address(1), &request));
+    assert_eq!((code, &answer["success"]), (200, &Value::Bool(true)), "{answer}");
+    assert!(fleet.instruments("btc-options-2").contains(&from), "it is there");
+    let (truth, each, tape) = fleet.end();
+    assert_each_once(&truth, &each, &tape);
 }

@@ -11,6 +11,7 @@ mod legacy;
 mod limits;
 mod orders;
 mod overview;
+mod progress;
 mod server;
 mod stream;
 mod token;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use rustix::process::{Pid, setpriority_process};
+use schema::Now;
 
 use crate::config;
 use crate::failure::{Failure, FailureKind};
@@ -31,8 +33,10 @@ use crate::fleet::Deputy;
 use crate::stop::Stop;
 use hub::Hub;
 pub use hub::{Shard, Sources};
-pub use orders::{Intake, Order, Orders, Outcome, Verb, orders};
+pub(crate) use orders::CROWDED;
+pub use orders::{Answer, Intake, Order, Orders, Outcome, Verb, orders};
 pub use overview::{Known, Overview, Planned, Published};
+pub use progress::Progress;
 pub use token::Guard;
 
 /// Ports that are ours, before anybody is answered.
@@ -137,15 +141,16 @@ async fn answer(apps: Vec<(TcpListener, Router)>, hub: Arc<Hub>, stop: Stop) {
         hub.look();
         if let Some(deputy) = hub.sources.deputy.clone() {
             // It writes to the disk, for which nobody else is to wait.
-            drop(tokio::task::spawn_blocking(move || arrive(&deputy)));
+            let now = hub.sources.clock.now();
+            drop(tokio::task::spawn_blocking(move || tend(&deputy, now)));
         }
     }
 }
 
-/// Notes what has arrived at shards that a lifecycle manages. One look at a time.
-fn arrive(deputy: &Mutex<Deputy>) {
+/// Lets a deputy do what is due. One look at a time.
+fn tend(deputy: &Mutex<Deputy>, now: Now) {
     if let Ok(mut deputy) = deputy.try_lock()
-        && let Err(why) = deputy.arrive()
+        && let Err(why) = deputy.tend(now)
     {
         tracing::error!("channels have arrived, and that cannot be kept: {why}");
     }

@@ -6,6 +6,7 @@
 //! | `deputy.rs` | in a recorder: does what it is told, and says what its shards do |
 //! | `goals.rs` | what such a recorder keeps for its next start |
 //! | `relay.rs` | in the lifecycle: one recorder's shards, as if they were lines of its own |
+//! | `wishes.rs` | wishes that a recorder passes on to the lifecycle, and their answers |
 //!
 //! The lifecycle asks each recorder many times a second. A [`Brief`] says what is to be, all of it
 //! that the recorder does not have yet; the [`News`] say what is. So a lost brief, a lost answer
@@ -15,6 +16,7 @@ mod deputy;
 mod goals;
 mod relay;
 mod wire;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ pub use deputy::{Deputy, Parts, Refused};
 pub use goals::{Goals, Kept};
 pub use relay::{Anew, Claims, Relay};
 pub use wire::{Brief, News};
+pub use wishes::{Desk, Passed};
 
 use crate::metrics;
 use crate::reader::{Board, LineSetup, Mailbox};

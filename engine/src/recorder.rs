@@ -13,6 +13,7 @@ mod lines;
 mod part;
 mod routine;
 mod secrets;
+mod spread;
 mod state;
 mod status;
 pub mod steward;
@@ -48,6 +49,7 @@ pub use lines::{allowance, lines};
 pub use part::Part;
 use part::{Cast, Following, Ground};
 use routine::Routine;
+pub use spread::{Remote, deputize, resumed};
 pub use state::State;
 
 /// What is to be recorded, and how.
@@ -137,6 +139,7 @@ impl Recorder {
         let journal = open_journal(config, &disk, &clock)?;
         let sinks = destinations::sinks(wishes, &disk, &trust, &journal.recovery.journal)?;
         let published = Published::default();
+        let (orders, intake) = control::orders();
         let ground = Ground {
             wishes,
             stop,
@@ -146,9 +149,10 @@ impl Recorder {
             disk: &disk,
             recovery: &journal.recovery,
             published: &published,
+            orders: &orders,
             clock: &clock,
         };
-        let cast = ground.cast()?;
+        let cast = ground.cast(intake)?;
         let Cast { lines, plan, ends, mut rows, following, deputy, couriers } = cast;
         let recording = wishes.raw_frames.map(|budget| keep_frames(&data, budget)).transpose()?;
         let restarts = journal.recovery.opened_before;
@@ -167,12 +171,11 @@ impl Recorder {
         let shards = pipeline.lines().to_vec();
         let (inlet, trouble) = (pipeline.inlet(), pipeline.trouble());
         published.publish(Overview::of_plan(&plan));
-        let (orders, intake) = control::orders();
         let answering = Answering {
             ends,
             clock: &clock,
             published: &published,
-            orders: following.is_some().then_some(orders),
+            orders: (following.is_some() || deputy.is_some()).then_some(orders),
             deputy,
         };
         let answer = |it: Controlled| it.start(&pipeline, answering);
@@ -180,7 +183,7 @@ impl Recorder {
         let mut routines = Vec::new();
         let follow = |it: Following| {
             let rest = catalogue::rest(config, &endpoint, &trust);
-            let setup = it.setup(config, pipeline.inlet(), intake, published);
+            let setup = it.setup(config, pipeline.inlet(), published);
             steward::start(setup, rest, clock.clone(), pipeline.trouble())
         };
         routines.extend(following.map(follow).transpose()?);

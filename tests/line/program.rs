@@ -7,22 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::disk::{Disk, Simulated};
-use journal::{Journal, Options, Told};
+use journal::{Journal, Options, Recovery};
 use lifecycle::{Choices, Handover, Plan, Swap};
 use schema::tables::Rows;
 use schema::{Micros, Now, Origin};
 use sinks::Parquet;
 use tapedeck::clock::Clock;
 use tapedeck::config::Config;
-use tapedeck::control::{self, Published};
+use tapedeck::control::{self, Intake, Published};
 use tapedeck::deribit::Estate;
 use tapedeck::endpoint::Endpoint;
 use tapedeck::ferry::Ferry;
+use tapedeck::fleet::Deputy;
 use tapedeck::keeper::{self, Appending, Kept, Syncing};
 use tapedeck::outbox::Outbox;
 use tapedeck::queue::{Inlet, Item, Outlet, Urgency, queue};
 use tapedeck::reader::{Board, LineSetup, Link, Mailbox};
-use tapedeck::recorder::steward::{Setup, Steward, Ties, Wishes};
+use tapedeck::recorder::steward::{Apart, Setup, Steward, Ties, Wishes};
 use tapedeck::recorder::{Catalogue, Keeping, List};
 use tapedeck::stop::Stop;
 use tapedeck::worker::{self, Following, Progress};
@@ -102,10 +103,39 @@ pub(super) struct Program {
     finish: Stop,
     /// Follows the exchange's lists, where that is wished.
     pub(super) steward: Option<Steward>,
+    /// Does what a lifecycle says, where one does.
+    pub(super) deputy: Option<Deputy>,
     /// Whether the journal had known any shard before.
     pub(super) resumed: bool,
     /// What the journal held when it was opened, in words.
     pub(super) found: String,
+}
+
+/// What a life begins with.
+pub(super) struct Opened<'a> {
+    pub(super) recovery: &'a Recovery,
+    pub(super) door: &'a Arc<dyn Disk>,
+    pub(super) inlet: &'a Inlet,
+    pub(super) now: Now,
+}
+
+impl Opened<'_> {
+    /// The lines of a plan.
+    pub(super) fn lines(&self, plan: &Plan, random: &mut Random) -> Vec<LineSetup> {
+        let endpoint = Endpoint::parse("ws://exchange.test/ws/api/v2").unwrap();
+        let allowance = recorder::allowance(self.recovery, false, self.now);
+        recorder::lines(plan, &endpoint, None, self.recovery, &allowance, || random.next())
+    }
+}
+
+/// Who takes part in a life.
+#[derive(Default)]
+pub(super) struct Cast {
+    pub(super) lines: Vec<LineSetup>,
+    /// Where lines meet, if nobody else tells them to.
+    pub(super) ferry: Ferry<Estate>,
+    pub(super) steward: Option<Steward>,
+    pub(super) deputy: Option<Deputy>,
 }
 
 impl Program {
@@ -118,6 +148,25 @@ impl Program {
         frame: &Frame,
         lists: Vec<List>,
         random: &mut Random,
+    ) -> Result<Self, String> {
+        Self::open(disk, clock, frame, |opened| {
+            let followed = frame.followed.as_ref();
+            let followed = followed.map(|config| Followed::new(config, opened.door, lists));
+            let plan = followed.as_ref().map_or(plan, |it| &it.plan);
+            let mut lines = opened.lines(plan, random);
+            let ferry = Ferry::default();
+            lines.iter_mut().for_each(|line| line.session.cross(ferry.clone()));
+            let steward = followed.map(|it| it.start(&mut lines, opened));
+            Ok(Cast { lines, ferry, steward, deputy: None })
+        })
+    }
+
+    /// Opens the journal and puts together whoever takes part.
+    pub(super) fn open(
+        disk: &Simulated,
+        clock: &Clock,
+        frame: &Frame,
+        cast: impl FnOnce(&Opened<'_>) -> Result<Cast, String>,
     ) -> Result<Self, String> {
         let door: Arc<dyn Disk> = Arc::new(disk.clone());
         let folder = Path::new(DATA).join("journal");
@@ -137,21 +186,14 @@ impl Program {
             Outbox::new(inlet.clone(), origin, frame.batch_age_max).holding(frame.held_bytes_max)
         };
         let outboxes = (0..frame.readers).map(outbox).collect();
-        let endpoint = Endpoint::parse("ws://exchange.test/ws/api/v2").unwrap();
-        let allowance = recorder::allowance(&recovery, false, clock.now());
-        let next = || random.next();
-        let followed = frame.followed.as_ref().map(|config| Followed::new(config, &door, lists));
-        let plan = followed.as_ref().map_or(plan, |it| &it.plan);
-        let mut setups = recorder::lines(plan, &endpoint, None, &recovery, &allowance, next);
-        let ferry = Ferry::default();
-        setups.iter_mut().for_each(|setup| setup.session.cross(ferry.clone()));
-        let told = &recovery.resume.told;
-        let steward = followed.map(|it| it.start(&mut setups, told, &inlet, clock.now()));
-        let mailboxes = setups.iter().map(|setup| setup.mailbox.clone()).collect();
-        let board = |setup: &LineSetup| (Arc::clone(&setup.shard), setup.board.clone());
-        let boards = setups.iter().map(board).collect();
-        let link = |setup| Link::new(setup, None, reached.clone());
-        let links = setups.into_iter().map(link).collect();
+        let (recovery, now) = (&recovery, clock.now());
+        let Cast { lines, ferry, steward, deputy } =
+            cast(&Opened { recovery, door: &door, inlet: &inlet, now })?;
+        let mailboxes = lines.iter().map(|line| line.mailbox.clone()).collect();
+        let board = |line: &LineSetup| (Arc::clone(&line.shard), line.board.clone());
+        let boards = lines.iter().map(board).collect();
+        let link = |line| Link::new(line, None, reached.clone());
+        let links = lines.into_iter().map(link).collect();
         let resumed = !recovery.resume.shards.is_empty();
         let alive = recovery
             .resume
@@ -176,6 +218,7 @@ impl Program {
             stop,
             finish,
             steward,
+            deputy,
             resumed,
             found,
         })
@@ -251,7 +294,7 @@ impl Program {
             self.append()?;
         }
         self.outboxes.clear();
-        self.steward = None;
+        (self.steward, self.deputy) = (None, None);
         let Self { outlet, mut appending, kept, finish, mut following, progress, .. } = self;
         while appending.step(&outlet, Duration::ZERO).map_err(|error| error.to_string())?
             != keeper::Step::Ended
@@ -271,16 +314,16 @@ impl Program {
 }
 
 /// A plan that a steward is to follow.
-struct Followed {
+pub(super) struct Followed {
     config: Config,
     keeping: Keeping,
     choices: Choices,
-    catalogue: Catalogue,
+    pub(super) catalogue: Catalogue,
     plan: Plan,
 }
 
 impl Followed {
-    fn new(config: &Config, door: &Arc<dyn Disk>, lists: Vec<List>) -> Self {
+    pub(super) fn new(config: &Config, door: &Arc<dyn Disk>, lists: Vec<List>) -> Self {
         let keeping = Keeping::new(door, Path::new(DATA));
         let choices = keeping.read(Micros(START_US)).expect("nothing was chosen");
         let catalogue = Catalogue::select(config, &choices, lists).expect("there are options");
@@ -288,20 +331,29 @@ impl Followed {
         Self { config: config.clone(), keeping, choices, catalogue, plan }
     }
 
-    fn start(self, lines: &mut [LineSetup], told: &Told, inlet: &Inlet, now: Now) -> Steward {
-        let Self { config, keeping, choices, catalogue, plan } = self;
+    fn start(self, lines: &mut [LineSetup], opened: &Opened<'_>) -> Steward {
+        let handover = Handover::new(self.plan.clone());
+        let ties = Ties::new(lines, &opened.recovery.resume.told);
+        let (_, intake) = control::orders();
+        self.steward((handover, None, ties), (intake, Published::default()), opened)
+    }
+
+    pub(super) fn steward(
+        self,
+        (handover, apart, ties): (Handover, Option<Apart>, Ties),
+        (intake, published): (Intake, Published),
+        opened: &Opened<'_>,
+    ) -> Steward {
+        let Self { config, keeping, choices, catalogue, .. } = self;
+        let Opened { inlet, now, .. } = *opened;
         let mut rows = Rows::default();
         catalogue.push(now, &mut rows);
         rows.take_from(1, Origin::default(), |draft| {
             let taken = inlet.offer(Item::Rows(draft), Urgency::Reserved);
             assert!(taken.is_ok(), "a new queue has room");
         });
-        let (_, intake) = control::orders();
-        let wishes = Wishes { choices, intake, keeping, published: Published::default() };
-        let (ties, inlet) = (Ties::new(lines, told), inlet.clone());
-        let asked = now.utc;
-        let handover = Handover::new(plan);
-        let apart = None;
+        let wishes = Wishes { choices, intake, keeping, published };
+        let (asked, inlet) = (now.utc, inlet.clone());
         Steward::new(Setup { config, handover, apart, ties, catalogue, asked, inlet, wishes }, now)
     }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use serde::Deserialize;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use utoipa::ToSchema;
 
 use super::answer;
 use super::hub::Hub;
-use super::orders::{Order, Outcome, Verb};
+use super::orders::{CROWDED, Order, Outcome, Verb};
+use super::progress::Progress;
 use crate::fleet::{Brief, News, Refused};
 use crate::sync::lock;
 
@@ -31,6 +31,23 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// What has been reached when it is not waited for any longer.
+    fn of(progress: Progress) -> Self {
+        let mut done = Self::default();
+        for (name, outcome) in progress.outcomes() {
+            match outcome {
+                Outcome::Done => done.done.push(name),
+                Outcome::Already => done.already.push(name),
+                Outcome::Refused(why) => done.failed.push((name, why)),
+                Outcome::Planned => {
+                    done.late = true;
+                    done.failed.push((name, LATE.to_owned()));
+                }
+            }
+        }
+        done
+    }
+
     /// The status code that says the same as the lists.
     pub(super) fn status(&self) -> StatusCode {
         match (self.failed.is_empty(), self.late) {
@@ -126,77 +143,38 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
         failed: names.iter().map(|name| (name.clone(), why.to_owned())).collect(),
         ..Done::default()
     };
-    let Some(orders) = &hub.sources.orders else {
-        return all(if hub.sources.deputy.is_some() { MANAGED } else { BY_HAND });
-    };
-    let (reply, answer) = oneshot::channel();
-    if !orders.give(Order { verb: verb.clone(), instruments: names.clone(), reply }) {
-        return all("too many changes wait already");
+    let Some(orders) = &hub.sources.orders else { return all(BY_HAND) };
+    // Whoever passes an order on sees only some of the shards: the lifecycle waits.
+    let passed_on = hub.sources.deputy.is_some();
+    let (order, answer) = Order::new(verb.clone(), names.clone());
+    if !orders.give(order) {
+        return all(CROWDED);
     }
     let outcomes = match timeout_at(deadline, answer).await {
         Ok(Ok(outcomes)) => outcomes,
         Ok(Err(_)) => return all("the recorder is ending"),
         Err(_) => {
-            return Done { late: true, ..all("the recorder has not got round to it in 10 s") };
+            let why =
+                if passed_on { SILENT } else { "the recorder has not got round to it in 10 s" };
+            return Done { late: true, ..all(why) };
         }
     };
-    let mut done = Done::default();
-    let mut waiting = Vec::new();
-    for (name, outcome) in names.into_iter().zip(outcomes) {
-        match outcome {
-            Outcome::Planned => waiting.push(name),
-            Outcome::Already => done.already.push(name),
-            Outcome::Refused(why) => done.failed.push((name, why)),
-        }
-    }
-    let mut changes = None;
-    while !waiting.is_empty() {
-        let shown: u64 = hub.sources.shards.iter().map(|shard| shard.board.changes()).sum();
-        if changes.replace(shown) != Some(shown) {
-            let is_acknowledged = acknowledged(hub, &verb);
-            let (is, is_not) = waiting.into_iter().partition(|name| is_acknowledged(name));
-            done.done.extend::<Vec<String>>(is);
-            waiting = is_not;
-        }
-        if Instant::now() >= deadline {
-            break;
-        }
+    let mut progress = Progress::new(verb, names, outcomes);
+    let look = |progress: &mut Progress| {
+        let boards = hub.sources.shards.iter().map(|shard| &shard.board);
+        progress.look(&hub.sources.published.look(), boards);
+        progress.is_over() || Instant::now() >= deadline
+    };
+    while !passed_on && !look(&mut progress) {
         sleep(POLL).await;
     }
-    done.late = !waiting.is_empty();
-    done.failed.extend(waiting.into_iter().map(|name| (name, LATE.to_owned())));
-    done
-}
-
-/// Whether the exchange has acknowledged what the plan says of an instrument, as it is now.
-fn acknowledged<'a>(hub: &Hub, verb: &'a Verb) -> impl Fn(&str) -> bool + use<'a> {
-    let overview = hub.sources.published.look();
-    let boards = hub.sources.shards.iter().map(|shard| shard.board.channels());
-    let mut lacking = BTreeSet::new();
-    let mut heard = BTreeSet::new();
-    // Where nobody is to listen to it any more.
-    let mut stray = BTreeSet::new();
-    let mut there = BTreeSet::new();
-    for (planned, shown) in overview.shards.iter().zip(boards) {
-        if *verb == Verb::Move(planned.shard.to_string()) {
-            there.extend(planned.goal.instruments().into_iter().map(String::from));
-        }
-        let missing = planned.goal.owned().filter(|(_, channel)| !shown.contains(channel));
-        lacking.extend(missing.map(|(name, _)| name.to_owned()));
-        let others = shown.owned().filter(|(_, channel)| !planned.goal.contains(channel));
-        stray.extend(others.map(|(name, _)| name.to_owned()));
-        heard.extend(shown.instruments().into_iter().map(String::from));
-    }
-    move |name| match verb {
-        Verb::Pin => !lacking.contains(name),
-        Verb::Exclude => !heard.contains(name),
-        Verb::Move(_) => there.contains(name) && !lacking.contains(name) && !stray.contains(name),
-    }
+    Done::of(progress)
 }
 
 const BY_HAND: &str =
     "the channels of this recorder were given by hand (--channels-from): nothing can be changed";
-const MANAGED: &str = "a lifecycle says what this recorder records: ask that one";
+const SILENT: &str =
+    "the lifecycle of this recorder has not answered within 10 s; it may still follow the wish";
 const UNMANAGED: &str = "no lifecycle manages this recorder: it was started without --shards";
 const LATE: &str =
     "the exchange has not acknowledged it within 10 s; the wish is kept, and asked for again";

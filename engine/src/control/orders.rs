@@ -1,6 +1,7 @@
 //! Wishes on their way from the control API to the steward, who alone may change the plan.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// What is wished of some instruments.
@@ -14,8 +15,20 @@ pub struct Order {
     pub reply: oneshot::Sender<Vec<Outcome>>,
 }
 
+/// Where whoever gave an order waits for what has become of each instrument.
+pub type Answer = oneshot::Receiver<Vec<Outcome>>;
+
+impl Order {
+    /// An order, and where its answer comes.
+    #[must_use]
+    pub fn new(verb: Verb, instruments: Vec<String>) -> (Self, Answer) {
+        let (reply, answer) = oneshot::channel();
+        (Self { verb, instruments, reply }, answer)
+    }
+}
+
 /// What may be wished.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Verb {
     /// Record it, whatever the configuration says.
     Pin,
@@ -25,11 +38,13 @@ pub enum Verb {
     Move(String),
 }
 
-/// What the steward has done about one instrument.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What has become of the wish about one instrument.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Outcome {
     /// The plan has changed; the exchange has not acknowledged it yet.
     Planned,
+    /// The exchange has acknowledged it.
+    Done,
     /// It was like that before.
     Already,
     /// Nothing was done, and why.
@@ -67,4 +82,6 @@ impl Intake {
     }
 }
 
+/// Why an order was not taken.
+pub(crate) const CROWDED: &str = "too many changes wait already";
 const WAITING_MAX: usize = 16;

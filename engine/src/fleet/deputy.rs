@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::End;
 use super::goals::{Goals, Kept};
 use super::wire::{self, Brief, Goal, News, Passage, Passing, Seen, Shard};
+use super::wishes::Passed;
 use crate::control::{Overview, Planned, Published};
 use crate::deribit::{Estate, Overheard, Roster, Word};
 use crate::ferry::Ferry;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub heard: BTreeMap<String, u128>,
     /// Where goals are shown.
     pub published: Published,
+    /// Wishes that are passed on.
+    pub passed: Passed,
 }
 
 /// Does what a lifecycle says.
@@ -53,6 +56,7 @@ pub struct Deputy {
     goals: Goals,
     heard: BTreeMap<String, u128>,
     published: Published,
+    passed: Passed,
     /// Whose word counts.
     manager: Option<Manager>,
     passages: BTreeMap<String, Known>,
@@ -133,8 +137,8 @@ impl Deputy {
     /// Of a recorder that starts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { run, shards, generation, ferry, overheard, roster, goals, heard, published } =
-            parts;
+        let Parts { run, shards, generation, ferry, overheard, roster, .. } = parts;
+        let Parts { goals, heard, published, passed, .. } = parts;
         let managed = |(end, (goal, capacity)): (End, (ChannelSet, usize))| {
             (Arc::clone(&end.shard), Managed { end, capacity, goal, generation: None })
         };
@@ -148,6 +152,7 @@ impl Deputy {
             goals,
             heard,
             published,
+            passed,
             manager: None,
             passages: BTreeMap::new(),
             names: 0,
@@ -164,6 +169,7 @@ impl Deputy {
     /// Then nothing of it was done that is not to be done anyway.
     pub fn follow(&mut self, brief: Brief, now: Now) -> Result<News, Refused> {
         self.obey(&brief, now.monotonic)?;
+        self.passed.answer(brief.answers);
         if !brief.asks {
             // First: a taker that has gone on is not to be told to begin again.
             self.arrive()?;
@@ -328,12 +334,22 @@ impl Deputy {
         Kept { shards, heard }
     }
 
-    /// Notes which channels have arrived at shards of this recorder: first on the disk, so that it
-    /// goes on with them after a restart, too. To be done now and then, whoever speaks.
+    /// What is to be done now and then, whoever speaks: notes which channels have arrived, and
+    /// refuses wishes that nobody is there to follow.
     ///
     /// # Errors
-    /// When it cannot be noted: then they have not arrived yet.
-    pub fn arrive(&mut self) -> Result<(), Refused> {
+    /// When arrivals cannot be noted.
+    pub fn tend(&mut self, now: Now) -> Result<(), Refused> {
+        let heard = self.manager.as_ref().map(|it| it.heard);
+        if heard.is_none_or(|at| now.monotonic.saturating_sub(at) > SILENT_AFTER) {
+            self.passed.refuse(NOBODY);
+        }
+        self.arrive()
+    }
+
+    /// Notes which channels have arrived at shards of this recorder: first on the disk, so that it
+    /// goes on with them after a restart, too. If that fails they have not arrived yet.
+    fn arrive(&mut self) -> Result<(), Refused> {
         let arrived = |(channel, known): (&String, &Known)| {
             let here = !known.over && self.has(&known.to);
             (here && self.ferry.is_over(channel)).then(|| channel.clone())
@@ -364,6 +380,7 @@ impl Deputy {
 
     fn news(&mut self, seen: &Seen, asks: bool, passages: &[Passage], now: Now) -> News {
         self.hear(seen.words);
+        let (wishes, waits) = self.passed.tell(seen.wishes);
         let kept = asks.then(|| self.kept(&BTreeMap::new(), &BTreeSet::new()));
         let shard = |(name, managed): (&Arc<str>, &Managed)| {
             let seen = seen.boards.get(&**name).copied();
@@ -377,6 +394,8 @@ impl Deputy {
             passages: self.passing(passages, now),
             names: self.names,
             words: self.words.iter().cloned().collect(),
+            wishes,
+            waits,
             missed: self.missed,
             returned: self.returned,
         }
@@ -447,6 +466,10 @@ impl Managed {
     }
 }
 
+/// Of a lifecycle that speaks ten times a second.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+const NOBODY: &str =
+    "no lifecycle speaks to this recorder now, and only a lifecycle changes what it records";
 /// How long a lifecycle's word counts after it was heard last.
 const ALONE_AFTER: Duration = Duration::from_secs(30);
 /// More than the exchange lists in a day.

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::End;
 use super::wire::{Brief, Goal, Names, News, Passage, Passing, Seen, Shard};
+use super::wishes::{Desk, Pursued};
 use crate::deribit::{Overheard, Roster};
 use crate::ferry::Ferry;
 use crate::metrics;
@@ -65,6 +66,7 @@ pub struct Relay {
     /// When it answered last.
     heard: Option<Micros>,
     seen: Seen,
+    wishes: Pursued,
     /// What the recorder said of itself last: goals and names that it has.
     generations: BTreeMap<Arc<str>, Option<u64>>,
     names: u64,
@@ -86,7 +88,7 @@ impl Relay {
         all: &Arc<BTreeMap<Arc<str>, End>>,
         claims: &Claims,
         ferry: &Ferry<Box<RawValue>>,
-        (overheard, roster, anew): (&Overheard, &Roster, &Anew),
+        (overheard, roster, anew, desk): (&Overheard, &Roster, &Anew, &Desk),
     ) -> Self {
         Self {
             manager: (manager.to_owned(), run),
@@ -102,6 +104,7 @@ impl Relay {
             run: None,
             heard: None,
             seen: Seen::default(),
+            wishes: Pursued::new(desk.clone()),
             generations: BTreeMap::new(),
             names: 0,
             counts: (0, 0),
@@ -153,7 +156,8 @@ impl Relay {
             goals: self.mine.iter().filter_map(goal).collect(),
             passages,
             names: self.names(),
-            seen: Seen { boards: self.seen.boards.clone(), words: self.seen.words },
+            answers: self.wishes.answers(),
+            seen: Seen { wishes: self.wishes.arrived(), ..self.seen.clone() },
         }
     }
 
@@ -218,6 +222,8 @@ impl Relay {
                 self.overheard.say(word);
             }
         }
+        self.wishes.take(news.wishes, &news.waits, now.monotonic);
+        self.wishes.pursue(&self.all, now.monotonic);
         let (missed, returned) = std::mem::replace(&mut self.counts, (news.missed, news.returned));
         if news.missed > missed {
             self.overheard.miss();
@@ -242,6 +248,7 @@ impl Relay {
             lock(&self.claims.0).remove(&shard);
         }
         self.seen = Seen::default();
+        self.wishes.begin_anew();
         self.generations.clear();
         self.counts = (0, 0);
         self.answers.clear();

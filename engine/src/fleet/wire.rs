@@ -6,6 +6,7 @@ use lifecycle::ChannelSet;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::control::{Outcome, Verb};
 use crate::deribit::Word;
 use crate::metrics::State;
 
@@ -27,6 +28,8 @@ pub struct Brief {
     pub passages: Vec<Passage>,
     /// What is recorded, unless the recorder has it.
     pub names: Option<Names>,
+    /// What has become of wishes that the recorder still waits for, each with its number.
+    pub answers: Vec<(u64, Vec<Outcome>)>,
     /// What of the recorder's news has arrived.
     pub seen: Seen,
 }
@@ -77,13 +80,15 @@ pub struct Names {
 }
 
 /// What of a recorder's news has arrived.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
     /// The changes of each shard's acknowledged channels.
     pub boards: BTreeMap<String, u64>,
     /// The newest word.
     pub words: u64,
+    /// The newest wish.
+    pub wishes: u64,
 }
 
 /// What a recorder says.
@@ -101,10 +106,25 @@ pub struct News {
     pub names: u64,
     /// What the exchange said of instruments since the last word that has arrived, numbered.
     pub words: Vec<(u64, Word)>,
+    /// Wishes since the last one that has arrived.
+    pub wishes: Vec<Wish>,
+    /// The numbers of all wishes that are waited for.
+    pub waits: Vec<u64>,
     /// How often words found no room.
     pub missed: u64,
     /// How often a channel of words has come back.
     pub returned: u64,
+}
+
+/// What somebody wishes of a recorder, which passes it on.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Wish {
+    /// Counts the wishes of the recorder's run.
+    pub number: u64,
+    /// What.
+    pub verb: Verb,
+    /// Of which instruments.
+    pub instruments: Vec<String>,
 }
 
 /// A shard.

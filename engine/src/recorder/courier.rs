@@ -98,25 +98,9 @@ pub(super) fn ask_all(couriers: &mut [Courier], stop: &Stop, now: Micros) -> Res
                 }
             }
         };
-        for shard in &news.shards {
-            let keeps = shard.keeps.clone().unwrap_or_default();
-            if told.had.insert(shard.name.clone(), keeps).is_some() {
-                let url = courier.relay.url();
-                let sentence = format!("{url} has shard {}, and another one too", shard.name);
-                return Err(Failure::new(FailureKind::Usage, sentence));
-            }
-        }
-        for passing in news.passages.iter().filter(|it| it.leaves && !it.over) {
-            let ends = [passing.from.clone(), passing.to.clone()];
-            told.left.push((passing.channel.clone(), ends));
-        }
+        told.hear(courier.relay.url(), &news)?;
     }
-    told.left.sort_unstable();
-    told.left.dedup();
-    for (channel, [_, to]) in &told.left {
-        told.had.entry(to.clone()).or_default().insert(channel.clone());
-    }
-    Ok(told)
+    Ok(told.complete())
 }
 
 /// A recorder on the same network answers in milliseconds.

@@ -8,7 +8,8 @@ use schema::Micros;
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
+use crate::fleet::News;
 
 /// The file.
 #[derive(Debug)]
@@ -26,6 +27,38 @@ pub struct Told {
     pub left: Vec<(String, [String; 2])>,
     /// When that was so, µs UTC.
     pub at: Micros,
+}
+
+impl Told {
+    /// What a recorder says that it was told, to a lifecycle that knows nothing.
+    ///
+    /// # Errors
+    /// When another one has said the same of one of its shards.
+    pub fn hear(&mut self, url: &str, news: &News) -> Result<(), Failure> {
+        for shard in &news.shards {
+            let keeps = shard.keeps.clone().unwrap_or_default();
+            if self.had.insert(shard.name.clone(), keeps).is_some() {
+                let sentence = format!("{url} has shard {}, and another one too", shard.name);
+                return Err(Failure::new(FailureKind::Usage, sentence));
+            }
+        }
+        for passing in news.passages.iter().filter(|it| it.leaves && !it.over) {
+            let ends = [passing.from.clone(), passing.to.clone()];
+            self.left.push((passing.channel.clone(), ends));
+        }
+        Ok(())
+    }
+
+    /// When all have spoken.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        self.left.sort_unstable();
+        self.left.dedup();
+        for (channel, [_, to]) in &self.left {
+            self.had.entry(to.clone()).or_default().insert(channel.clone());
+        }
+        self
+    }
 }
 
 impl Ledger {

@@ -1,29 +1,27 @@
 //! Which part of the work a process does, and who takes part in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use journal::Recovery;
 use journal::disk::Disk;
-use lifecycle::{ChannelSet, Choices, Group, Handover, Plan};
+use lifecycle::{Choices, Handover, Plan};
 use schema::Micros;
 use schema::tables::Rows;
-use uuid::Uuid;
 
 use super::catalogue::Catalogue;
 use super::choices::Keeping;
 use super::courier::{self, Courier};
-use super::ledger::{Ledger, Told};
+use super::ledger::Ledger;
+use super::spread::{self, Remote};
 use super::state::State;
 use super::{Channels, Wishes, steward};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control::{Intake, Published};
-use crate::deribit::{Overheard, Roster};
+use crate::control::{Intake, Orders, Published};
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
-use crate::ferry::Ferry;
-use crate::fleet::{Anew, Claims, Deputy, End, Goals, Kept, Parts, Relay};
+use crate::fleet::{Deputy, Desk, End, Goals, Passed};
 use crate::pipeline::Pipeline;
 use crate::queue::Inlet;
 use crate::reader::LineSetup;
@@ -52,6 +50,8 @@ pub(super) struct Ground<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) recovery: &'a Recovery,
     pub(super) published: &'a Published,
+    /// The way of wishes to whoever plans.
+    pub(super) orders: &'a Orders,
     pub(super) clock: &'a Clock,
 }
 
@@ -82,6 +82,7 @@ pub(super) struct Following {
     pub(super) choices: Choices,
     pub(super) keeping: Keeping,
     pub(super) asked: Micros,
+    pub(super) intake: Intake,
 }
 
 /// What the exchange lists, and what was chosen of it.
@@ -121,10 +122,9 @@ impl Following {
         self,
         config: &Config,
         inlet: Inlet,
-        intake: Intake,
         published: Published,
     ) -> steward::Setup {
-        let Self { handover, apart, ties, catalogue, choices, keeping, asked } = self;
+        let Self { handover, apart, ties, catalogue, choices, keeping, asked, intake } = self;
         let wishes = steward::Wishes { choices, intake, keeping, published };
         let config = config.clone();
         steward::Setup { config, handover, apart, ties, catalogue, asked, inlet, wishes }
@@ -132,12 +132,12 @@ impl Following {
 }
 
 impl Ground<'_> {
-    /// Everybody whom the part needs.
-    pub(super) fn cast(&self) -> Result<Cast, Failure> {
+    /// Everybody whom the part needs. `intake` is where wishes come from.
+    pub(super) fn cast(&self, intake: Intake) -> Result<Cast, Failure> {
         match &self.wishes.part {
-            Part::Whole => self.whole(),
-            Part::Shards(shards) => self.managed(shards),
-            Part::Lifecycle(urls) => self.managing(urls),
+            Part::Whole => self.whole(intake),
+            Part::Shards(shards) => self.managed(shards, intake),
+            Part::Lifecycle(urls) => self.managing(urls, intake),
         }
     }
 
@@ -162,7 +162,7 @@ impl Ground<'_> {
         Ok(Asked { at, keeping, choices, catalogue, rows })
     }
 
-    fn whole(&self) -> Result<Cast, Failure> {
+    fn whole(&self, intake: Intake) -> Result<Cast, Failure> {
         let Asked { at, keeping, choices, catalogue, rows } = self.ask()?;
         let plan = Plan::first(&catalogue.groups);
         let plan = plan.map_err(|error| Failure::new(FailureKind::Usage, error))?;
@@ -176,102 +176,61 @@ impl Ground<'_> {
             choices,
             keeping,
             asked: at,
+            intake,
         });
         Ok(Cast { lines, plan, ends, rows, following, deputy: None, couriers: Vec::new() })
     }
 
     /// The shards listen to what they listened to before, until a lifecycle speaks.
-    fn managed(&self, shards: &[String]) -> Result<Cast, Failure> {
+    fn managed(&self, shards: &[String], intake: Intake) -> Result<Cast, Failure> {
         let goals = Goals::new(State::new(self.disk, &self.config().journal.data));
-        let Kept { shards: had, heard } = goals.read()?;
-        let plan = Plan::resume(&groups_of(self.config(), shards, &had), &had).0;
+        let kept = goals.read()?;
+        let plan = spread::resumed(self.config(), shards, &kept);
         let mut lines = self.lines(&plan);
-        let (ferry, overheard, roster) = steward::join(&mut lines);
-        let now = self.clock.now();
-        for line in &mut lines {
-            let own = had.get(&*line.shard);
-            let own = own.into_iter().flat_map(ChannelSet::iter);
-            for (channel, last) in own.filter_map(|it| Some((it, heard.get(it)?))) {
-                line.session.decoder_mut().heard_elsewhere(channel, *last, now);
-            }
-        }
-        let ends: Vec<End> = lines.iter().map(End::from).collect();
-        let goal = plan.swaps().map(|(_, swap)| swap.goal).zip(plan.capacities());
-        let deputy = Deputy::new(Parts {
-            run: Uuid::new_v4().to_string(),
-            shards: ends.iter().cloned().zip(goal).collect(),
-            generation: plan.generation(),
-            ferry,
-            overheard,
-            roster,
-            goals,
-            heard,
-            published: self.published.clone(),
-        });
+        let (passed, published) = (Passed::new(intake), self.published.clone());
+        let ties = (goals, passed, published);
+        let deputy = spread::deputize(&mut lines, &plan, kept, ties, self.clock.now());
+        let ends = lines.iter().map(End::from).collect();
         let (rows, deputy) = (Rows::default(), Some(deputy));
         Ok(Cast { lines, plan, ends, rows, following: None, deputy, couriers: Vec::new() })
     }
 
     /// No line of its own: the shards are elsewhere.
-    fn managing(&self, urls: &[String]) -> Result<Cast, Failure> {
-        let remote = |name: String| {
-            let name: Arc<str> = name.into();
-            (Arc::clone(&name), End::remote(name))
-        };
-        let names = shard_names(self.config());
-        let all: Arc<BTreeMap<Arc<str>, End>> =
-            Arc::new(names.iter().cloned().map(remote).collect());
-        let (claims, ferry) = (Claims::default(), Ferry::default());
-        let (overheard, roster, anew) = (Overheard::default(), Roster::default(), Anew::default());
-        let manager = (&*self.recovery.journal, self.recovery.opened_before);
-        let relay = |url: &String| {
-            Relay::new(manager, url, &all, &claims, &ferry, (&overheard, &roster, &anew))
-        };
+    fn managing(&self, urls: &[String], intake: Intake) -> Result<Cast, Failure> {
         let mut different = BTreeSet::new();
         if let Some(url) = urls.iter().find(|url| !different.insert(url.trim_end_matches('/'))) {
             let sentence = format!("{url} is named twice");
             return Err(Failure::new(FailureKind::Usage, sentence));
         }
-        let couriers = urls.iter().map(|url| Courier::new(relay(url)));
+        let manager = (&*self.recovery.journal, self.recovery.opened_before);
+        let desk = Desk { orders: self.orders.clone(), published: self.published.clone() };
+        let remote = Remote::new(self.config(), manager, desk);
+        let couriers = urls.iter().map(|url| Courier::new(remote.relay(url)));
         let mut couriers = couriers.collect::<Result<Vec<Courier>, Failure>>()?;
         let ledger = Ledger::new(State::new(self.disk, &self.config().journal.data));
         let told = match ledger.read()? {
             Some(told) => told,
             None => courier::ask_all(&mut couriers, self.stop, self.clock.now().utc)?,
         };
-        let lost = told.had.iter().find(|(shard, had)| !had.is_empty() && !names.contains(shard));
-        if let Some((shard, had)) = lost {
-            let sentence = format!(
-                "shard {shard} records {} channels and is not in the configuration: give it \
-                 back, or end all recorders and begin with new data folders",
-                had.len()
-            );
-            return Err(Failure::new(FailureKind::Usage, sentence));
-        }
+        remote.check(&told)?;
         let Asked { at, keeping, choices, catalogue, rows } = self.ask()?;
-        let Told { had, left, at: since } = told;
-        let (plan, overflows) = Plan::resume(&catalogue.groups, &had);
-        if let Some(overflow) = overflows.into_iter().next() {
-            return Err(Failure::new(FailureKind::Usage, overflow));
-        }
         let now = self.clock.now().monotonic;
-        let handover = Handover::resume(plan.clone(), &had, &left, &ferry, now);
-        let ends = names.iter().filter_map(|name| all.get(&**name).cloned());
-        let ends: Vec<End> = ends.collect();
+        let (handover, apart) = remote.resume(told, &catalogue.groups, ledger, now)?;
+        let (plan, ends) = (handover.plan().clone(), remote.ends());
         for (end, (_, swap)) in ends.iter().zip(plan.swaps()) {
             // Until a recorder says how the shard is, it is not well.
             end.meters.goal.set(swap.goal.len() as u64);
             end.meters.set_trouble("no recorder has said that it has this shard");
         }
-        let told = &self.recovery.resume.told;
         let following = Following {
             handover,
-            apart: Some(steward::Apart { ledger, anew, since }),
-            ties: steward::Ties::to(&ends, Arc::new(ferry.clone()), (overheard, roster), told),
+            apart: Some(apart),
+            ties: remote.ties(&self.recovery.resume.told),
             catalogue,
             choices,
             keeping,
             asked: at,
+            intake,
         };
         let (lines, following) = (Vec::new(), Some(following));
         Ok(Cast { lines, plan, ends, rows, following, deputy: None, couriers })
@@ -307,21 +266,4 @@ pub(super) fn places(config: &Config, shards: &[String]) -> Result<Vec<usize>, F
     places.sort_unstable();
     places.dedup();
     Ok(places)
-}
-
-/// Groups of one shard each, with what it had.
-fn groups_of(config: &Config, shards: &[String], had: &BTreeMap<String, ChannelSet>) -> Vec<Group> {
-    let groups = config.shard_groups();
-    let capacities = groups.iter().flat_map(|it| std::iter::repeat_n(it.capacity, it.count));
-    let all: Vec<(String, usize)> = shard_names(config).into_iter().zip(capacities).collect();
-    let own = all.into_iter().filter(|(name, _)| shards.contains(name));
-    let mut seen = ChannelSet::default();
-    let group = |(name, capacity): (String, usize)| {
-        let had = had.get(&name).into_iter().flat_map(|had| had.without(&seen));
-        let channels: ChannelSet = had.collect();
-        seen.extend(channels.iter());
-        // It may have had more for a moment: nobody is here who could say what it is to leave.
-        Group { name, shards: 1, capacity: capacity.max(channels.len()), channels }
-    };
-    own.map(group).collect()
 }

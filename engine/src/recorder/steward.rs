@@ -102,7 +102,8 @@ impl Ties {
 
 /// Joins lines that are not started yet: where channels cross between them, what all of them
 /// overhear, and where all of them see what is recorded.
-pub(super) fn join(lines: &mut [LineSetup]) -> (Ferry<Estate>, Overheard, Roster) {
+#[must_use]
+pub fn join(lines: &mut [LineSetup]) -> (Ferry<Estate>, Overheard, Roster) {
     let (ferry, overheard, roster) = (Ferry::default(), Overheard::default(), Roster::default());
     for line in lines {
         line.session.cross(ferry.clone());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lifecycle::Choices;
+use lifecycle::{Choices, Swap};
 use schema::Instrument;
 use schema::instrument::Shape;
 use tokio::sync::oneshot;
@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::Steward;
 use crate::control::{Intake, Order, Outcome, Overview, Published, Verb};
 use crate::recorder::choices::Keeping;
+use crate::session::whose;
 
 /// What somebody chooses instrument by instrument.
 #[derive(Debug)]
@@ -94,6 +95,7 @@ impl Steward {
         let there = |name: &str| here.contains(name) && !elsewhere.contains(name);
         let already: BTreeSet<String> =
             instruments.iter().filter(|name| there(name)).cloned().collect();
+        let unsettled = self.unsettled(shard);
         let moving = instruments.iter().map(String::as_str);
         let moving = moving.filter(|name| !already.contains(*name)).collect::<BTreeSet<&str>>();
         let trades = planned.shards.iter().flat_map(|it| it.goal.owned());
@@ -114,6 +116,7 @@ impl Steward {
         };
         let outcome = |name: String| {
             let outcome = match (&refused, already.contains(&name)) {
+                (_, true) if unsettled.contains(&name) => Outcome::Planned,
                 (_, true) => Outcome::Already,
                 (Some(why), false) => Outcome::Refused(why.clone()),
                 (None, false) => Outcome::Planned,
@@ -121,6 +124,16 @@ impl Steward {
             (name, outcome)
         };
         instruments.into_iter().map(outcome).collect()
+    }
+
+    /// Instruments that are on their way, or with other shards at this moment.
+    fn unsettled(&self, shard: &str) -> BTreeSet<String> {
+        let moves = self.handover.moves().map(|it| whose(it.channel).to_owned());
+        let others = self.handover.swaps().filter(|(other, _)| **other != *shard);
+        let owned = |(_, swap): (_, Swap)| {
+            swap.goal.instruments().into_iter().map(String::from).collect::<Vec<_>>()
+        };
+        moves.chain(others.flat_map(owned)).collect()
     }
 
     /// Answers when the plan has followed: what it has no room for is refused.
