@@ -44,7 +44,7 @@ pub use catalogue::{Catalogue, List, Unlisted};
 pub use choices::Keeping;
 use controlled::{Answering, Controlled};
 pub use destinations::{Database, known_sinks};
-pub use ledger::{Ledger, Told};
+pub use ledger::{Broken, Ledger, Told};
 pub use lines::{allowance, lines};
 pub use part::Part;
 use part::{Cast, Following, Ground};

@@ -2,6 +2,7 @@
 //! there and moves nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lifecycle::{ChannelSet, Handover};
 use schema::Micros;
@@ -25,8 +26,28 @@ pub struct Told {
     /// Channels that had left the first shard and had not arrived at the second, in whose goal
     /// they are.
     pub left: Vec<(String, [String; 2])>,
+    /// Channels of which something may be missing.
+    #[serde(default)]
+    pub broken: Vec<Broken>,
     /// When that was so, µs UTC.
     pub at: Micros,
+}
+
+/// What may be missing of a channel, as a process began anew while it was on its way.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broken {
+    /// The channel.
+    pub channel: String,
+    /// The shard that was to have it.
+    pub shard: Arc<str>,
+    /// From when on, µs UTC.
+    pub since: Micros,
+    /// Up to when; none while it has not arrived.
+    pub until: Option<Micros>,
+    /// Whether this run has written the gap.
+    #[serde(skip)]
+    pub named: bool,
 }
 
 impl Told {
@@ -80,9 +101,10 @@ impl Ledger {
     ///
     /// # Errors
     /// When it cannot be written, in a sentence: then they are not to be told.
-    pub fn write(&self, handover: &Handover, at: Micros) -> Result<(), String> {
+    pub fn write(&self, handover: &Handover, broken: &[Broken], at: Micros) -> Result<(), String> {
         let shards = handover.swaps().map(|(shard, swap)| (shard.to_string(), swap.goal));
-        let mut told = Told { had: shards.collect(), left: Vec::new(), at };
+        let (left, broken) = (Vec::new(), broken.to_vec());
+        let mut told = Told { had: shards.collect(), left, broken, at };
         for moving in handover.moves() {
             let (channel, ends) = (moving.channel.to_owned(), [moving.from, moving.to]);
             match moving.leaves {

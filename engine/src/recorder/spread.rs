@@ -147,13 +147,13 @@ impl Remote {
         ledger: Ledger,
         now: Duration,
     ) -> Result<(Handover, Apart), Failure> {
-        let Told { had, left, at: since } = told;
+        let Told { had, left, broken, at } = told;
         let (plan, overflows) = Plan::resume(groups, &had);
         if let Some(overflow) = overflows.into_iter().next() {
             return Err(Failure::new(FailureKind::Usage, overflow));
         }
         let handover = Handover::resume(plan, &had, &left, &self.ferry, now);
-        Ok((handover, Apart { ledger, anew: self.anew.clone(), since }))
+        Ok((handover, Apart { ledger, anew: self.anew.clone(), broken, told_at: at }))
     }
 
     /// The shards as they are watched from here, in the plan's order.

@@ -159,7 +159,7 @@ impl Steward {
     /// What knows of everything that the catalogue lists.
     #[must_use]
     pub fn new(setup: Setup, now: Now) -> Self {
-        let Setup { config, handover, apart, ties, catalogue, asked, inlet, wishes } = setup;
+        let Setup { config, handover, mut apart, ties, catalogue, asked, inlet, wishes } = setup;
         let Ties { mailboxes, boards, ferry, mut events, overheard, roster } = ties;
         let mut desk = Desk::new(inlet);
         let Catalogue { lists, groups } = catalogue;
@@ -180,7 +180,7 @@ impl Steward {
             manager,
             followed: universe.changes(),
             universe,
-            ways: apart.as_ref().map(|it| Ways::resume(&handover, it.since)).unwrap_or_default(),
+            ways: apart.as_mut().map(|it| Ways::resume(&handover, it)).unwrap_or_default(),
             handover,
             apart,
             groups,

@@ -1,7 +1,6 @@
 //! Channels that go from shard to shard: what the shards are told, and what does not arrive.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lifecycle::{Handover, Moving};
@@ -9,7 +8,7 @@ use schema::{Micros, Now};
 
 use super::Steward;
 use crate::fleet::Anew;
-use crate::recorder::ledger::Ledger;
+use crate::recorder::ledger::{Broken, Ledger};
 use crate::session::{CauseKind, Gap, whose};
 
 /// What a lifecycle has beside a recorder's steward: its shards are elsewhere, and begin anew when
@@ -20,8 +19,10 @@ pub struct Apart {
     pub ledger: Ledger,
     /// Shards that have begun anew.
     pub anew: Anew,
-    /// When channels had left that are still on their way.
-    pub since: Micros,
+    /// What may be missing of channels, as the last run knew it.
+    pub broken: Vec<Broken>,
+    /// When the last run kept that.
+    pub told_at: Micros,
 }
 
 /// How channels are on their way.
@@ -29,10 +30,11 @@ pub struct Apart {
 pub(super) struct Ways {
     /// Channels whose move takes too long, and that was said of.
     overdue: BTreeSet<String>,
-    /// Channels of which something may be missing since then, as one of the shards between which
-    /// they were on their way has begun anew.
-    broken: BTreeMap<String, (Arc<str>, Micros)>,
-    /// Whether goals have changed that the shards were not told.
+    /// Channels of which something may be missing, as one of the shards between which they were on
+    /// their way has begun anew. Those that have arrived stay for a while: what names them may not
+    /// be durable yet.
+    broken: Vec<Broken>,
+    /// Whether goals have changed, or what is broken, and that was not kept and told.
     owed: bool,
     /// Whether it was said that they cannot be kept.
     unkept: bool,
@@ -42,10 +44,22 @@ pub(super) struct Ways {
 
 impl Ways {
     /// Channels had left their shards before this run. Nobody knows what their takers have held
-    /// since then.
-    pub(super) fn resume(handover: &Handover, since: Micros) -> Self {
-        let broken = handover.moves().map(|it| (it.channel.to_owned(), (it.to.into(), since)));
-        Self { broken: broken.collect(), ..Self::default() }
+    /// since the last one kept that.
+    pub(super) fn resume(handover: &Handover, apart: &mut Apart) -> Self {
+        let broken = std::mem::take(&mut apart.broken);
+        let mut ways = Self { broken, owed: true, ..Self::default() };
+        handover.moves().for_each(|it| ways.breaks(&it, apart.told_at));
+        ways
+    }
+
+    /// A channel may lack something from then until it arrives.
+    fn breaks(&mut self, moving: &Moving<'_>, since: Micros) {
+        let Moving { channel, to, .. } = *moving;
+        if !self.broken.iter().any(|it| it.channel == channel && it.until.is_none()) {
+            let (channel, shard) = (channel.to_owned(), to.into());
+            self.broken.push(Broken { channel, shard, since, until: None, named: false });
+            self.owed = true;
+        }
     }
 }
 
@@ -57,13 +71,13 @@ impl Steward {
         apart.anew.settle(|shard, since| {
             for channel in handover.begun_anew(shard) {
                 let moving = handover.moves().find(|moving| *moving.channel == *channel);
-                let Some(Moving { from, to, .. }) = moving else { continue };
+                let Some(moving) = moving else { continue };
                 // Who gives knows no longer what it recorded, so that nobody can compare what is
                 // held; or who takes holds nothing any more.
-                if *from == *shard {
+                if *moving.from == *shard {
                     ferry.again(&channel);
                 }
-                ways.broken.entry(channel).or_insert((to.into(), since));
+                ways.breaks(&moving, since);
             }
         });
     }
@@ -92,7 +106,7 @@ impl Steward {
     /// Whether the next run of a lifecycle will know what its shards are told.
     fn is_kept(&mut self, now: Now) -> bool {
         let Some(apart) = &self.apart else { return true };
-        match apart.ledger.write(&self.handover, now.utc) {
+        match apart.ledger.write(&self.handover, &self.ways.broken, now.utc) {
             Ok(()) => {
                 self.ways.unkept = false;
                 true
@@ -124,18 +138,27 @@ impl Steward {
             return;
         }
         let on_their_way: BTreeSet<&str> = self.handover.moves().map(|it| it.channel).collect();
-        let arrived = |channel: &String| !on_their_way.contains(&**channel);
-        for (channel, (shard, since)) in self.ways.broken.extract_if(.., |it, _| arrived(it)) {
+        for broken in self.ways.broken.iter_mut().filter(|it| !it.named) {
+            if broken.until.is_none() && on_their_way.contains(&*broken.channel) {
+                continue;
+            }
+            broken.named = true;
+            let until = *broken.until.get_or_insert(now.utc);
+            let Broken { channel, shard, since, .. } = broken;
             let kind = CauseKind::TakeoverUnverified;
-            let gap = Gap { shard: &shard, instrument: whose(&channel), since, kind };
+            let gap = Gap { shard, instrument: whose(channel), since: *since, kind };
             let detail = format!(
                 "{channel}: a recorder or the lifecycle began anew while it was on its way"
             );
-            tracing::error!(shard = &*shard, "{detail}");
-            gap.write(Some(now.utc), &detail, now, &mut self.desk.rows);
+            tracing::error!(shard = &**shard, "{detail}");
+            gap.write(Some(until), &detail, now, &mut self.desk.rows);
         }
+        let over = |it: &Broken| it.until.is_some_and(|at| at.0 + DURABLE_US < now.utc.0);
+        self.ways.broken.retain(|it| !over(it));
     }
 }
 
+/// By when a gap that was named is durable, or everything has ended.
+const DURABLE_US: i64 = 60_000_000;
 /// A channel that has not arrived within this is an alarm.
 const MOVE_MAX: Duration = Duration::from_secs(30);
