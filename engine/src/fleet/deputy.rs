@@ -95,6 +95,8 @@ struct Known {
     number: Option<u64>,
     from: String,
     to: String,
+    /// The giver, if it is elsewhere, notes what it records.
+    watched: bool,
     leaves: bool,
     /// What the giver knew was left for the taker.
     brought: bool,
@@ -217,7 +219,7 @@ impl Deputy {
 
     /// A passage is open. One that a lifecycle before this one has begun goes on.
     fn pass(&mut self, passage: &Passage, now: Now) -> Result<(), Refused> {
-        let Passage { channel, number, from, to, leaves, estate, .. } = passage;
+        let Passage { channel, number, from, to, watched, leaves, estate, .. } = passage;
         let (from_here, to_here) = (self.has(from), self.has(to));
         let new = !self.passages.contains_key(channel);
         let number = Some(*number);
@@ -232,6 +234,11 @@ impl Deputy {
                 false => self.forget(channel),
             }
         }
+        let blind = |known: &Known| !from_here && !known.over && !known.watched;
+        if *watched && self.passages.get(channel).is_some_and(blind) {
+            // What was held until now, the giver may have recorded and not noted.
+            self.forget(channel);
+        }
         if !self.passages.contains_key(channel) {
             // What is in a goal that was kept has arrived, before this recorder began anew.
             let goal = self.shards.get(&**to).map(|shard| &shard.goal);
@@ -240,8 +247,9 @@ impl Deputy {
                 self.ferry.announce(channel, &from.as_str().into(), &to.as_str().into());
             }
             let (from, to) = (from.clone(), to.clone());
-            let (leaves, brought, last) = (false, false, None);
-            let known = Known { number, from, to, leaves, brought, last, over };
+            let (watched, leaves) = (*watched, false);
+            let (brought, last) = (false, None);
+            let known = Known { number, from, to, watched, leaves, brought, last, over };
             self.passages.insert(channel.clone(), known);
         }
         let Some(known) = self.passages.get_mut(channel).filter(|known| !known.over) else {
@@ -433,7 +441,7 @@ impl Deputy {
                 from: known.from.clone(),
                 to: known.to.clone(),
                 watched: seen.is_some_and(|it| it.watched),
-                held: seen.is_some_and(|it| it.held),
+                held: seen.is_some_and(|it| it.held) && (known.watched || self.has(&known.from)),
                 leaves: known.leaves,
                 over: known.over,
                 estate,

@@ -172,6 +172,7 @@ impl Relay {
                 number: it.number,
                 from: it.from.to_string(),
                 to: it.to.to_string(),
+                watched: it.watched || it.given,
                 leaves: it.leaves,
                 wanted: from && !to && !it.given,
                 estate: if bring { estate() } else { None },
