@@ -8,6 +8,7 @@
 mod account;
 mod archive;
 mod coverage;
+mod fleet;
 mod judge;
 mod lives;
 mod network;

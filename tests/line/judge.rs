@@ -338,14 +338,14 @@ impl Judge<'_> {
 
 /// The frames of one guest as the rows that a perfect recorder would have stored.
 #[derive(Default)]
-struct Heard {
+pub(super) struct Heard {
     truth: Truth,
     books: HashMap<String, i64>,
 }
 
 impl Heard {
     /// The key of each row, and the name that it is about.
-    fn take(&mut self, sent: &Sent, mut then: impl FnMut(&str, &str)) {
+    pub(super) fn take(&mut self, sent: &Sent, mut then: impl FnMut(&str, &str)) {
         let name = sent.channel.split('.').nth(1).unwrap_or_default();
         if sent.channel.starts_with("book.") {
             let (change_id, whole) = change(sent);
@@ -371,7 +371,7 @@ fn change(sent: &Sent) -> (i64, bool) {
     (data["change_id"].as_i64().unwrap(), tapedeck_tests::books::is_snapshot(data))
 }
 
-fn said(frames: &[Sent]) -> Vec<String> {
+pub(super) fn said(frames: &[Sent]) -> Vec<String> {
     let mut keys = Vec::new();
     for sent in frames {
         // Each for itself: what is sent again counts again.

@@ -58,8 +58,8 @@ pub struct Passage {
     pub from: String,
     /// The shard that is to have it.
     pub to: String,
-    /// Whether the first one notes what it records: what the second one has held before that, nobody
-    /// can compare.
+    /// Whether the first one notes what it records: what the second one has held before that,
+    /// nobody can compare.
     pub watched: bool,
     /// Whether the first one is to let go.
     pub leaves: bool,

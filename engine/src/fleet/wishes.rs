@@ -1,4 +1,5 @@
-//! Wishes that somebody has of a recorder, which passes them on to the lifecycle, and their answers.
+//! Wishes that somebody has of a recorder, which passes them on to the lifecycle; and their
+//! answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

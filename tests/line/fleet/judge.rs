@@ -1,0 +1,188 @@
+//! The oracle: nothing is stored twice, and what was said while somebody listened is stored or
+//! lies in a gap that follows a fault.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use tapedeck_tests::tape::Gap;
+
+use super::super::START_US;
+use super::super::archive::Archive;
+use super::super::judge::{Heard, said};
+use super::super::venue::{Sent, Venue};
+use super::world::{LIFECYCLE, Past, Record};
+
+/// What some worlds came to.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    owed: u64,
+    stored: u64,
+    /// Rows that are missing, by the cause of the gap that names them.
+    named: BTreeMap<String, u64>,
+    pub(super) seen: BTreeMap<String, u64>,
+}
+
+impl Verdict {
+    pub(super) fn add(&mut self, other: Self) {
+        self.owed += other.owed;
+        self.stored += other.stored;
+        let sum = |sum: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>| {
+            more.into_iter().for_each(|(what, times)| *sum.entry(what).or_default() += times);
+        };
+        sum(&mut self.named, other.named);
+        sum(&mut self.seen, other.seen);
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.seen.iter().try_for_each(|(what, times)| writeln!(f, "{times:>9} {what}"))?;
+        writeln!(f, "rows that are missing, by the gap that names them")?;
+        self.named.iter().try_for_each(|(what, rows)| writeln!(f, "{rows:>9} {what}"))?;
+        let named: u64 = self.named.values().sum();
+        write!(
+            f,
+            "{} rows were owed, {named} are missing and named, {} stored",
+            self.owed, self.stored
+        )
+    }
+}
+
+/// Judges one world; panics where an invariant is broken.
+pub(super) fn judge(past: Past) -> Verdict {
+    let Past { record, venue, disks } = past;
+    let archives: Vec<Archive> =
+        disks.iter().map(|(disk, options)| Archive::read(disk, options)).collect();
+    assert!(archives[LIFECYCLE].rows.is_empty(), "a lifecycle records nothing");
+    for archive in &archives {
+        assert!(archive.quarantine.is_empty(), "nothing is strange: {:?}", archive.quarantine);
+    }
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for row in archives.iter().flat_map(|it| it.rows.values()) {
+        *counts.entry(&row.key).or_default() += 1;
+    }
+    check_stored(&record, &venue, &counts);
+    let gaps: Vec<Gap> = archives.iter().flat_map(gaps).collect();
+    check_gaps(&record, &gaps);
+    let (mut owed, mut named) = (0, BTreeMap::new());
+    let mut truth = Heard::default();
+    for sent in &venue.market {
+        let due = record.is_owed(sent);
+        truth.take(sent, |key, name| {
+            if due {
+                owed += 1;
+                if !counts.contains_key(key) {
+                    let cause = record.named(sent, key, name, &gaps).to_owned();
+                    *named.entry(cause).or_default() += 1;
+                }
+            }
+        });
+    }
+    let stored = archives.iter().map(|it| it.rows.len() as u64).sum();
+    Verdict { owed, stored, named, seen: record.seen.clone() }
+}
+
+/// Nothing is stored that was not said, and nothing more often than it was said: to whoever hears
+/// everything, or over one connection.
+fn check_stored(record: &Record, venue: &Venue, counts: &HashMap<&str, usize>) {
+    let mut market: HashMap<String, usize> = HashMap::new();
+    let mut truth = Heard::default();
+    for sent in &venue.market {
+        truth.take(sent, |key, _| *market.entry(key.to_owned()).or_default() += 1);
+    }
+    let strange =
+        |(key, count): &(&&str, &usize)| **count > market.get(**key).copied().unwrap_or(0);
+    let strange: Vec<(&str, usize)> =
+        counts.iter().filter(strange).map(|(key, count)| (*key, *count)).collect();
+    if strange.is_empty() {
+        return;
+    }
+    let mut said_over: HashMap<String, BTreeMap<u64, usize>> = HashMap::new();
+    for (socket, sent) in &record.delivered {
+        for key in said(&venue.sent[sent.clone()]) {
+            *said_over.entry(key).or_default().entry(*socket).or_default() += 1;
+        }
+    }
+    for (key, count) in strange {
+        let most = said_over.get(key).and_then(|over| over.values().max()).copied().unwrap_or(0);
+        let once = key.contains("_trades ");
+        let over = said_over.get(key);
+        assert!(count <= most && !(once && count > 1), "stored {count} times: {key}\n{over:?}");
+    }
+}
+
+/// A gap follows a fault, and has ended. In a calm world there is none.
+fn check_gaps(record: &Record, gaps: &[Gap]) {
+    for gap in gaps {
+        assert!(!record.calm, "nothing was missed: {gap:?}");
+        let end = gap.end.unwrap_or_else(|| panic!("it has not ended: {gap:?}"));
+        let follows = |(at, _): &(u64, String)| {
+            let at = START_US + *at as i64;
+            gap.start - FOLLOWS_US <= at && at <= end
+        };
+        let fault = record.faults.iter().any(follows);
+        assert!(fault, "it follows no fault: {gap:?}");
+    }
+}
+
+/// The gaps, each with the end that its newest row gives, or the restart that ended it.
+fn gaps(archive: &Archive) -> Vec<Gap> {
+    let mut gaps: BTreeMap<_, (i64, &Gap)> = BTreeMap::new();
+    for (sequence, gap) in &archive.gaps {
+        gaps.insert((&gap.shard, &gap.instrument, gap.start, &gap.cause), (*sequence, gap));
+    }
+    let all: Vec<(i64, Gap)> = gaps.into_values().map(|(at, gap)| (at, gap.clone())).collect();
+    let ended = |(at, gap): &(i64, Gap)| {
+        let later = all.iter().filter(|(later, it)| {
+            it.cause == "restart"
+                && it.shard == gap.shard
+                && later > at
+                && it.written != gap.written
+        });
+        let restart = later.min_by_key(|(later, _)| *later).and_then(|(_, it)| it.end);
+        Gap { end: gap.end.or(restart), ..gap.clone() }
+    };
+    all.iter().map(ended).collect()
+}
+
+impl Record {
+    /// Whether somebody had listened to the channel before.
+    fn is_owed(&self, sent: &Sent) -> bool {
+        let homes = self.homes.get(&*sent.channel);
+        let first = homes.and_then(|homes| homes.iter().map(|it| it.from).min());
+        let last = self.unwanted.get(&*sent.channel).copied().unwrap_or(self.ended_at);
+        first.is_some_and(|from| from <= sent.at) && sent.at <= last
+    }
+
+    /// The cause of the gap that names a row which is missing.
+    fn named<'a>(&self, sent: &Sent, key: &str, name: &str, gaps: &'a [Gap]) -> &'a str {
+        let table = key.split(' ').next().unwrap_or_default();
+        let homes = self.homes[&*sent.channel].iter();
+        let near = homes.filter(|it| {
+            it.from <= sent.at + MOVED_US && sent.at <= it.until.saturating_add(MOVED_US)
+        });
+        let mut shards: Vec<&str> = near.map(|it| &*it.shard).collect();
+        // Whoever had it last, however long ago.
+        let last = self.homes[&*sent.channel].iter().filter(|it| it.from <= sent.at);
+        shards.extend(last.max_by_key(|it| it.until).map(|it| &*it.shard));
+        let at = START_US + sent.at as i64;
+        let covers = |gap: &&Gap| {
+            // What was on its way is named by its instrument.
+            let way = gap.cause == "takeover_unverified";
+            let here = (way || shards.contains(&&*gap.shard)) && gap.concerns(table, name);
+            here && gap.start <= at && gap.end.is_none_or(|end| at <= end)
+        };
+        let found = gaps.iter().find(covers);
+        // Trades are asked for again, whatever kept them away.
+        let lost = found.is_none() || table.ends_with("_trades");
+        let second = sent.at as f64 / 1e6;
+        let near: Vec<_> = gaps.iter().filter(|it| it.concerns(table, name)).collect();
+        assert!(!lost, "lost at {second:.6} s, with {shards:?}: {key}\n{near:#?}");
+        found.map_or("", |gap| &gap.cause)
+    }
+}
+
+/// How far from a move a gap of either shard may name what is missing.
+const MOVED_US: u64 = 5_000_000;
+/// A gap begins where everything was certainly there, so long before the fault at most.
+const FOLLOWS_US: i64 = 60_000_000;

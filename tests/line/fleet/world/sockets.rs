@@ -1,0 +1,112 @@
+//! The recorders' ends of their connections.
+
+use tapedeck::reader::Ending;
+use tapedeck::session::Session;
+
+use super::super::super::network::{Segment, Way};
+use super::super::super::venue::Out;
+use super::{Event, SHARDS, World};
+
+impl World {
+    pub(super) fn dial(&mut self, member: usize, link: usize) {
+        let Some(program) = &mut self.members[member].program else { return };
+        program.links[link].connecting();
+        self.after(30_000, Event::Dialled(member, self.members[member].life, link));
+    }
+
+    pub(super) fn dialled(&mut self, member: usize, link: usize) {
+        let now = self.clock(member);
+        let Some(program) = &mut self.members[member].program else { return };
+        self.sockets_made.push((member, link));
+        let socket = self.sockets_made.len() as u64;
+        self.network.connect(socket);
+        program.links[link].connected(now).expect("the endpoint is sound");
+        self.sockets[member][link] = Some(socket);
+        self.flush(member, link);
+    }
+
+    /// Sends what a link has to say.
+    pub(super) fn flush(&mut self, member: usize, link: usize) {
+        let Some(program) = &mut self.members[member].program else { return };
+        let Some(socket) = self.sockets[member][link] else { return };
+        let bytes = program.links[link].take_output();
+        if !bytes.is_empty() {
+            self.network.send(socket, Way::Up, bytes, false, self.now);
+        }
+    }
+
+    pub(super) fn send(&mut self, socket: u64, out: Out) {
+        if !out.bytes.is_empty() || out.last {
+            let message = (out.bytes, out.heard);
+            self.network.send_heard(socket, Way::Down, message, out.last, self.now);
+        }
+    }
+
+    pub(super) fn arrived(&mut self, socket: u64, way: Way, segment: Segment) {
+        if way == Way::Up {
+            if !segment.bytes.is_empty() {
+                let out = self.venue.receive(socket, &segment.bytes, self.now);
+                self.send(socket, out);
+            }
+            if segment.last {
+                self.venue.hang_up(socket, self.now);
+            }
+            return;
+        }
+        let (member, link) = self.sockets_made[socket as usize - 1];
+        if self.sockets[member][link] != Some(socket) {
+            return;
+        }
+        self.received(member, link, &segment.bytes, segment.last);
+        if !segment.heard.sent.is_empty() {
+            self.record.delivered.push((socket, segment.heard.sent));
+        }
+        self.watch(member, link);
+    }
+
+    /// A link reads.
+    pub(super) fn received(&mut self, member: usize, link: usize, mut bytes: &[u8], last: bool) {
+        let now = self.clock(member);
+        while !bytes.is_empty() || last {
+            let Some(program) = &mut self.members[member].program else { return };
+            let (line, outbox) = program.link(link);
+            let Some(mut input) = line.take_input() else { return };
+            let room = (input.capacity() - input.len()).min(bytes.len());
+            let (read, rest) = bytes.split_at(room);
+            input.extend_from_slice(read);
+            let ended = line.received(input, room, now, outbox);
+            self.flush(member, link);
+            if let Err(ending) = ended {
+                return self.lost(member, link, ending);
+            }
+            bytes = rest;
+        }
+    }
+
+    fn lost(&mut self, member: usize, link: usize, ending: Ending) {
+        self.watch(member, link);
+        self.note(&format!("{} lost: {ending:?}", SHARDS[member][link]));
+        let now = self.clock(member);
+        let Some(program) = &mut self.members[member].program else { return };
+        let lost = program.links[link].lost(ending, now);
+        assert!(lost.hopeless.is_none(), "nothing is hopeless here");
+        if let Some(socket) = self.sockets[member][link].take() {
+            self.network.send(socket, Way::Up, Vec::new(), true, self.now);
+        }
+        self.watch(member, link);
+        let pause = lost.pause.as_micros() as u64;
+        self.after(pause, Event::Dial(member, self.members[member].life, link));
+    }
+
+    /// Sees what a link has got acknowledged.
+    pub(super) fn watch(&mut self, member: usize, link: usize) {
+        let Some(program) = &self.members[member].program else { return };
+        let session = program.links[link].session();
+        let seen = (self.members[member].life, session.changes());
+        if std::mem::replace(&mut self.changes[member][link], seen) != seen {
+            let whole = session.reached().is_some();
+            let channels = session.acknowledged();
+            self.record.listens(SHARDS[member][link], channels, whole, self.now);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! How trouble strikes: processes, connections, letters; and the moves that it meets.
+
+use tapedeck::control::{Order, Verb};
+
+use super::super::super::network::{Loss, Way};
+use super::super::weather::Fault;
+use super::{Event, LIFECYCLE, NAMES, SHARDS, World};
+
+impl World {
+    pub(super) fn fault(&mut self) {
+        if self.now > self.weather.until {
+            self.calm = true;
+            return;
+        }
+        let fault = self.random.pick(&self.weather.faults);
+        if let Some(words) = self.strike(fault) {
+            *self.record.seen.entry(format!("{fault:?}")).or_default() += 1;
+            self.note(&format!("{fault:?}: {words}"));
+            if !matches!(fault, Fault::Move | Fault::MoveElsewhere) {
+                self.record.faults.push((self.now, format!("{fault:?} {words}")));
+            }
+        }
+        let pause = 1 + self.random.next() % self.weather.pause_us;
+        self.after(pause, Event::Fault);
+    }
+
+    /// What happens, in words; nothing, if it cannot.
+    fn strike(&mut self, fault: Fault) -> Option<String> {
+        match fault {
+            Fault::Move => self.relocate(LIFECYCLE),
+            Fault::MoveElsewhere => {
+                let recorder = self.random.below(2);
+                self.relocate(recorder)
+            }
+            Fault::KillRecorder => {
+                let recorder = self.random.below(2);
+                self.kill(recorder, false)
+            }
+            Fault::KillLifecycle => self.kill(LIFECYCLE, false),
+            Fault::KillTwo => {
+                let spared = self.random.below(3);
+                let killed = (0..3).filter(|it| *it != spared);
+                let words: Vec<String> = killed.filter_map(|it| self.kill(it, false)).collect();
+                (!words.is_empty()).then(|| words.join(" and "))
+            }
+            Fault::PowerCut => {
+                let member = self.random.below(3);
+                self.kill(member, true)
+            }
+            Fault::Stop => {
+                let member = self.random.below(3);
+                self.stop(member)
+            }
+            Fault::Reset => {
+                let (member, link) = (self.random.below(2), self.random.below(4));
+                let socket = self.sockets[member][link]?;
+                self.network.lose(socket, Loss::Reset, self.now);
+                Some(SHARDS[member][link].to_owned())
+            }
+            Fault::Parted => {
+                let recorder = self.random.below(2);
+                let length = 500_000 + self.random.next() % 45_000_000;
+                self.parted_until[recorder] = self.now + length;
+                Some(format!("{} for {:.3} s", NAMES[recorder], length as f64 / 1e6))
+            }
+            Fault::Storm => {
+                let length = 1_000_000 + self.random.next() % 30_000_000;
+                self.storm_until = self.now + length;
+                Some(format!("for {:.3} s", length as f64 / 1e6))
+            }
+        }
+    }
+
+    fn kill(&mut self, member: usize, power: bool) -> Option<String> {
+        self.members[member].program.take()?;
+        if power {
+            self.members[member].disk = self.members[member].disk.cut();
+        }
+        Some(self.gone(member, power))
+    }
+
+    fn stop(&mut self, member: usize) -> Option<String> {
+        let program = self.members[member].program.take()?;
+        let (journal, sink) = program.end(&self.members[member].clock).expect("all is well");
+        assert_eq!(journal, sink, "the sink has everything");
+        Some(self.gone(member, false))
+    }
+
+    /// A process is gone, and started again after a while.
+    fn gone(&mut self, member: usize, silently: bool) -> String {
+        self.members[member].life += 1;
+        self.members[member].orders = None;
+        if member == LIFECYCLE {
+            self.managing = None;
+        } else {
+            for link in 0..SHARDS[member].len() {
+                match self.sockets[member][link].take() {
+                    Some(socket) if silently => self.network.forget(socket),
+                    Some(socket) => {
+                        self.network.send(socket, Way::Up, Vec::new(), true, self.now);
+                    }
+                    None => {}
+                }
+            }
+        }
+        let longest = self.random.pick(&[300_000, 3_000_000, 40_000_000]);
+        let pause = 1 + self.random.next() % longest;
+        self.after(pause, Event::Start(member));
+        format!("{} for {:.3} s", NAMES[member], pause as f64 / 1e6)
+    }
+
+    /// Some options of other shards are to go to one of the same currency, by a wish that somebody
+    /// has at a member's port.
+    fn relocate(&mut self, at: usize) -> Option<String> {
+        let overview = self.managing.as_ref()?.published.look();
+        let currency = self.random.pick(&["btc-options-", "eth-options-"]);
+        let of = overview.shards.iter().filter(|it| it.shard.starts_with(currency));
+        let shards: Vec<_> = of.collect();
+        let to = shards[self.random.below(shards.len())].shard.to_string();
+        let others = shards.iter().filter(|it| *it.shard != *to);
+        let names = others.flat_map(|it| it.goal.instruments());
+        let chosen = 1 + self.random.below(4);
+        let names: Vec<String> =
+            names.filter(|_| self.random.below(4) < chosen).map(String::from).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let words = format!("{} options to {to}, at {}", names.len(), NAMES[at]);
+        let (order, answer) = Order::new(Verb::Move(to), names);
+        let taken = self.members[at].orders.as_ref()?.give(order);
+        self.answers.push((self.now + PATIENCE_US, answer));
+        taken.then_some(words)
+    }
+}
+
+/// `ACKNOWLEDGED_MAX` of the control API.
+const PATIENCE_US: u64 = 10_000_000;
