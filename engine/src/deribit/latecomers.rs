@@ -51,21 +51,24 @@ impl Latecomers {
     }
 
     /// Trades of the currency's options may have been missed since then; those of `known` are
-    /// asked for.
+    /// asked for, each from the moment that is given back: an earlier outage whose list has not
+    /// come yet may have begun before anybody knew of it.
     pub(super) fn expect(
         &mut self,
         currency: &str,
         since: Micros,
-        known: &BTreeSet<Box<str>>,
+        known: BTreeSet<Box<str>>,
         now: Duration,
-    ) {
-        if self.roster.is_none() {
-            return;
+    ) -> Vec<(Box<str>, Micros)> {
+        let before = self.outages.get(currency);
+        let first = before.map_or(since, |before| before.since.min(since));
+        let asked = |name: &str| before.is_some_and(|before| before.known.contains(name));
+        let from = |name: &str| if asked(name) { since } else { first };
+        let names = known.iter().map(|name| (name.clone(), from(name))).collect();
+        if self.roster.is_some() {
+            self.outages.insert(currency.into(), Outage { since: first, until: now, known });
         }
-        // What an earlier one has asked for, this one asks for again.
-        let before = self.outages.get(currency).map_or(since, |before| before.since);
-        let outage = Outage { since: since.min(before), until: now, known: known.clone() };
-        self.outages.insert(currency.into(), outage);
+        names
     }
 
     /// Another shard has the currency's channel from now on.

@@ -214,26 +214,25 @@ impl Decoder {
     /// Trades of a channel's instruments may have been missed since then.
     pub(super) fn missed(&mut self, channel: &str, since: Micros, now: Now) {
         let parts: Vec<&str> = channel.split('.').collect();
-        let names: BTreeSet<Box<str>> = match *parts {
+        let names: Vec<(Box<str>, Micros)> = match *parts {
             ["trades", "option", currency, _] => {
                 let carried = |name: &&str| carries(currency, name, by_the_exchange(since));
                 let known = self.identities.iter().map(|(name, _)| name);
                 let known = known.filter(carried).map(Box::from);
-                let names = known.chain(self.latecomers.recorded(currency, since)).collect();
-                self.latecomers.expect(currency, since, &names, now.monotonic);
+                let known = known.chain(self.latecomers.recorded(currency, since)).collect();
                 self.hears_again();
-                names
+                self.latecomers.expect(currency, since, known, now.monotonic)
             }
             ["trades", name, _] if matches!(Kind::of(name), Kind::Option | Kind::Perpetual) => {
-                BTreeSet::from([name.into()])
+                vec![(name.into(), since)]
             }
             ["instrument", "state", ..] => {
                 self.hears_again();
-                BTreeSet::new()
+                Vec::new()
             }
-            _ => BTreeSet::new(),
+            _ => Vec::new(),
         };
-        for name in names {
+        for (name, since) in names {
             self.missed_of(&name, since, now.monotonic);
         }
     }
