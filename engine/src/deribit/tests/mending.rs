@@ -1,5 +1,7 @@
 //! Missing trades are asked for again, until they are there or cannot be had.
 
+use std::collections::BTreeSet;
+
 use super::holes::{MS, bench, trade};
 use super::*;
 use crate::session::{Question, Wanted};
@@ -278,6 +280,30 @@ fn options_that_are_listed_during_an_outage_are_asked_for_when_they_are_known() 
     assert_eq!(bench.decoder.latecomers.since(), None);
     roster.set([OPTION, NEW, "BTC-2JAN27-99000-C"].into_iter(), since);
     bench.pass(1).asks_nothing();
+}
+
+/// Another outage before the list comes does not make an option known since the first one that a
+/// trade has told of in between.
+#[test]
+fn what_became_known_between_two_outages_is_asked_for_since_the_first() {
+    const NEW: &str = "BTC-2JAN27-95000-C";
+    let since = Micros(1_798_700_000_000_000);
+    let later = Micros(since.0 + HOUR_US);
+    let mut bench = bench();
+    let roster = Roster::default();
+    bench.decoder.enrol(roster.clone());
+    (bench.now.utc, bench.now.monotonic) = (since, Duration::from_secs(100));
+    bench.decoder.missed("trades.option.BTC.100ms", since, bench.now);
+    bench.asks_nothing();
+    let known = BTreeSet::from([NEW.into()]);
+    let mut expect = |name: &str, since| {
+        let names =
+            bench.decoder.latecomers.expect("BTC", since, known.clone(), bench.now.monotonic);
+        names.into_iter().find(|(it, _)| **it == *name).expect("it is known").1
+    };
+    assert_eq!(expect(NEW, later), since, "nobody has asked for it");
+    assert_eq!(expect(NEW, later), later, "it was asked for");
+    assert_eq!(bench.decoder.latecomers.since(), Some(since));
 }
 
 /// The list that no longer has an option may come before the channel is back; what left long before
