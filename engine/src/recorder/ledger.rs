@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifecycle::{ChannelSet, Handover};
 use schema::Micros;
@@ -26,8 +27,11 @@ pub struct Told {
     /// Channels that had left the first shard and had not arrived at the second, in whose goal
     /// they are.
     pub left: Vec<(String, [String; 2])>,
+    /// Since when what is missing of those may be, less what was under way, µs UTC.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_at: BTreeMap<String, Micros>,
     /// Channels of which something may be missing.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<Broken>,
     /// When that was so, µs UTC.
     pub at: Micros,
@@ -45,9 +49,9 @@ pub struct Broken {
     pub since: Micros,
     /// Up to when; none while it has not arrived.
     pub until: Option<Micros>,
-    /// Whether this run has written the gap.
+    /// When this run has written the gap, on the monotonic clock.
     #[serde(skip)]
-    pub named: bool,
+    pub named: Option<Duration>,
 }
 
 impl Told {
@@ -101,10 +105,15 @@ impl Ledger {
     ///
     /// # Errors
     /// When it cannot be written, in a sentence: then they are not to be told.
-    pub fn write(&self, handover: &Handover, broken: &[Broken], at: Micros) -> Result<(), String> {
+    pub fn write(
+        &self,
+        handover: &Handover,
+        (left_at, broken): (&BTreeMap<String, Micros>, &[Broken]),
+        at: Micros,
+    ) -> Result<(), String> {
         let shards = handover.swaps().map(|(shard, swap)| (shard.to_string(), swap.goal));
-        let (left, broken) = (Vec::new(), broken.to_vec());
-        let mut told = Told { had: shards.collect(), left, broken, at };
+        let (left, left_at, broken) = (Vec::new(), left_at.clone(), broken.to_vec());
+        let mut told = Told { had: shards.collect(), left, left_at, broken, at };
         for moving in handover.moves() {
             let (channel, ends) = (moving.channel.to_owned(), [moving.from, moving.to]);
             match moving.leaves {

@@ -1,6 +1,6 @@
 //! Channels that go from shard to shard: what the shards are told, and what does not arrive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lifecycle::{Handover, Moving};
@@ -19,6 +19,8 @@ pub struct Apart {
     pub ledger: Ledger,
     /// Shards that have begun anew.
     pub anew: Anew,
+    /// Since when what is missing of channels on their way may be, as the last run knew it.
+    pub left_at: BTreeMap<String, Micros>,
     /// What may be missing of channels, as the last run knew it.
     pub broken: Vec<Broken>,
     /// When the last run kept that.
@@ -38,8 +40,9 @@ pub(super) struct Ways {
     owed: bool,
     /// Whether it was said that they cannot be kept.
     unkept: bool,
-    /// Channels that had left and not arrived, when that was kept last.
-    left: usize,
+    /// Channels that have left and not arrived: since when what is missing may be, less what was
+    /// under way.
+    left_at: BTreeMap<String, Micros>,
 }
 
 impl Ways {
@@ -47,7 +50,8 @@ impl Ways {
     /// since the last one kept that.
     pub(super) fn resume(handover: &Handover, apart: &mut Apart) -> Self {
         let broken = std::mem::take(&mut apart.broken);
-        let mut ways = Self { broken, owed: true, ..Self::default() };
+        let left_at = std::mem::take(&mut apart.left_at);
+        let mut ways = Self { broken, left_at, owed: true, ..Self::default() };
         handover.moves().for_each(|it| ways.breaks(&it, apart.told_at));
         ways
     }
@@ -56,8 +60,10 @@ impl Ways {
     fn breaks(&mut self, moving: &Moving<'_>, since: Micros) {
         let Moving { channel, to, .. } = *moving;
         if !self.broken.iter().any(|it| it.channel == channel && it.until.is_none()) {
+            // Since it was let go, only its taker has it, who forgets it.
+            let since = self.left_at.get(channel).map_or(since, |left| since.min(*left));
             let (channel, shard) = (channel.to_owned(), to.into());
-            self.broken.push(Broken { channel, shard, since, until: None, named: false });
+            self.broken.push(Broken { channel, shard, since, until: None, named: None });
             self.owed = true;
         }
     }
@@ -89,9 +95,9 @@ impl Steward {
             self.boards.get(shard).is_some_and(|board| board.channels().contains(channel))
         };
         self.ways.owed |= self.handover.advance(&*self.ferry, heard, now.monotonic);
-        let left = self.handover.moves().filter(|it| it.leaves).count();
-        if (self.ways.owed || left != self.ways.left) && self.is_kept(now) {
-            (self.ways.owed, self.ways.left) = (false, left);
+        self.note_left(now);
+        if self.ways.owed && self.is_kept(now) {
+            self.ways.owed = false;
             for (shard, swap) in self.handover.swaps() {
                 self.mailboxes.get(&shard).expect("every shard has a mailbox").leave(swap);
             }
@@ -103,10 +109,35 @@ impl Steward {
         self.name_broken(now);
     }
 
+    /// Notes which channels leave, before anybody is told. A taker that cannot be reached forgets
+    /// what it holds after a while, and says nothing if it does not know that they leave.
+    fn note_left(&mut self, now: Now) {
+        if self.apart.is_none() {
+            return;
+        }
+        let Self { handover, ways, .. } = self;
+        let leaving: Vec<Moving<'_>> = handover.moves().filter(|it| it.leaves).collect();
+        let before = ways.left_at.len();
+        ways.left_at.retain(|channel, _| leaving.iter().any(|it| it.channel == channel));
+        ways.owed |= ways.left_at.len() < before;
+        for moving in &leaving {
+            if !ways.left_at.contains_key(moving.channel) {
+                let at = Micros(now.utc.0 - UNDER_WAY_US);
+                ways.left_at.insert(moving.channel.to_owned(), at);
+                ways.owed = true;
+            }
+            let at = ways.left_at[moving.channel];
+            if now.utc.0 - at.0 > HELD_US {
+                ways.breaks(moving, at);
+            }
+        }
+    }
+
     /// Whether the next run of a lifecycle will know what its shards are told.
     fn is_kept(&mut self, now: Now) -> bool {
         let Some(apart) = &self.apart else { return true };
-        match apart.ledger.write(&self.handover, &self.ways.broken, now.utc) {
+        let Ways { left_at, broken, .. } = &self.ways;
+        match apart.ledger.write(&self.handover, (left_at, broken), now.utc) {
             Ok(()) => {
                 self.ways.unkept = false;
                 true
@@ -138,12 +169,14 @@ impl Steward {
             return;
         }
         let on_their_way: BTreeSet<&str> = self.handover.moves().map(|it| it.channel).collect();
-        for broken in self.ways.broken.iter_mut().filter(|it| !it.named) {
+        let Ways { broken: all, owed, .. } = &mut self.ways;
+        for broken in all.iter_mut().filter(|it| it.named.is_none()) {
             if broken.until.is_none() && on_their_way.contains(&*broken.channel) {
                 continue;
             }
-            broken.named = true;
-            let until = *broken.until.get_or_insert(now.utc);
+            (broken.named, *owed) = (Some(now.monotonic), true);
+            // A clock that was set back meanwhile does not end it before it began.
+            let until = *broken.until.get_or_insert(now.utc.max(broken.since));
             let Broken { channel, shard, since, .. } = broken;
             let kind = CauseKind::TakeoverUnverified;
             let gap = Gap { shard, instrument: whose(channel), since: *since, kind };
@@ -153,12 +186,18 @@ impl Steward {
             tracing::error!(shard = &**shard, "{detail}");
             gap.write(Some(until), &detail, now, &mut self.desk.rows);
         }
-        let over = |it: &Broken| it.until.is_some_and(|at| at.0 + DURABLE_US < now.utc.0);
-        self.ways.broken.retain(|it| !over(it));
+        let before = all.len();
+        let late = |at: Duration| now.monotonic.saturating_sub(at) > DURABLE_AFTER;
+        all.retain(|it| !it.named.is_some_and(late));
+        *owed |= all.len() < before;
     }
 }
 
 /// By when a gap that was named is durable, or everything has ended.
-const DURABLE_US: i64 = 60_000_000;
+const DURABLE_AFTER: Duration = Duration::from_mins(1);
+/// How long a message may be under way (`Settings::latency_us_max`).
+const UNDER_WAY_US: i64 = 2_000_000;
+/// Shortly before a taker forgets what it holds (`HOLD_MAX` of the crossing).
+const HELD_US: i64 = 50_000_000;
 /// A channel that has not arrived within this is an alarm.
 const MOVE_MAX: Duration = Duration::from_secs(30);
