@@ -220,6 +220,13 @@ impl<E: std::fmt::Debug> Crossings for Ferry<E> {
         self.changed();
     }
 
+    fn silent(&self, channel: &str) {
+        if let Some(passage) = self.lock().open.get_mut(channel) {
+            passage.watched = true;
+        }
+        self.changed();
+    }
+
     fn is_watched(&self, channel: &str) -> bool {
         self.lock().open.get(channel).is_some_and(|passage| passage.watched)
     }
@@ -245,7 +252,8 @@ impl<E: std::fmt::Debug> Crossings for Ferry<E> {
             let Passages { last, open } = &mut *passages;
             if let Some(passage) = open.get_mut(channel) {
                 *last += 1;
-                (passage.number, passage.estate) = (*last, None);
+                // Nobody notes anything for this number yet.
+                (passage.number, passage.watched, passage.estate) = (*last, false, None);
             }
         }
         self.changed();

@@ -58,6 +58,9 @@ pub trait Crossings: std::fmt::Debug {
     fn announce(&self, channel: &str, from: &Arc<str>, to: &Arc<str>);
     /// It stays where it is.
     fn cancel(&self, channel: &str);
+    /// The giver does not listen to it any more: there is nothing that it could record and not
+    /// note.
+    fn silent(&self, channel: &str);
     /// Whether the giver notes what it records of it.
     fn is_watched(&self, channel: &str) -> bool;
     /// Whether the taker hears it and holds what it hears.
@@ -200,9 +203,9 @@ impl Handover {
             return false;
         }
         let mut changed = std::mem::take(&mut self.changed);
-        changed |= self.step(crossings, heard);
+        changed |= self.step(crossings, &heard);
         if std::mem::take(&mut self.behind) {
-            changed |= self.turn_to_plan(crossings, now);
+            changed |= self.turn_to_plan(crossings, heard, now);
         }
         self.generation += u64::from(changed);
         changed
@@ -250,7 +253,12 @@ impl Handover {
 
     /// Gives up moves that the plan does not want, begins those that it wants, and brings the
     /// other channels where they belong at once. Whether a goal has changed.
-    fn turn_to_plan(&mut self, crossings: &dyn Crossings, now: Duration) -> bool {
+    fn turn_to_plan(
+        &mut self,
+        crossings: &dyn Crossings,
+        heard: impl Fn(&str, &str) -> bool,
+        now: Duration,
+    ) -> bool {
         let wanted = self.homes();
         if self.former.len() > FORMER_MAX {
             // Nearly all of them have expired.
@@ -301,6 +309,9 @@ impl Handover {
                 // Nobody has it, and whoever had it last knows what was recorded.
                 crossings.announce(&channel, &self.shards[from], &self.shards[home]);
                 crossings.let_go(&channel);
+                if !heard(&self.shards[from], &channel) {
+                    crossings.silent(&channel);
+                }
                 let stage = Stage::Leaving;
                 self.moves.insert(channel, Move { from, to: home, stage, since: now });
             }

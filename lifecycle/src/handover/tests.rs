@@ -25,6 +25,14 @@ impl Crossings for Fake {
         self.watched.borrow_mut().remove(channel);
     }
 
+    fn silent(&self, channel: &str) {
+        assert!(self.announced.borrow().contains_key(channel), "{channel} was announced");
+        let (from, _) = &self.announced.borrow()[channel];
+        let heard = self.heard.borrow().contains(&(from.clone(), channel.to_owned()));
+        assert!(!heard, "{from} listens to {channel}");
+        self.watch(channel);
+    }
+
     fn is_watched(&self, channel: &str) -> bool {
         self.watched.borrow().contains(channel)
     }
