@@ -292,7 +292,7 @@ fn what_cannot_be_managed_is_said() {
         parse(exchange(&fleet.address(who), &request("POST", path, &[&token], body)))
     };
     let brief = json!({
-        "manager": "another", "run": 1, "number": 1, "asks": true, "goals": [], "passages": [],
+        "manager": "another", "run": 1, "number": 1, "to": null, "asks": true, "goals": [], "passages": [],
         "names": null, "answers": [], "seen": { "boards": {}, "words": 0, "wishes": 0 }
     });
     for (who, token, body, status, said) in [

@@ -171,7 +171,11 @@ impl Deputy {
     /// Then nothing of it was done that is not to be done anyway.
     pub fn follow(&mut self, brief: Brief, now: Now) -> Result<News, Refused> {
         self.obey(&brief, now.monotonic)?;
-        self.passed.answer(brief.answers);
+        let (answers, seen) = match brief.to.as_ref() == Some(&self.run) {
+            true => (brief.answers, brief.seen),
+            false => Default::default(),
+        };
+        self.passed.answer(answers);
         if !brief.asks {
             // First: a taker that has gone on is not to be told to begin again.
             self.arrive()?;
@@ -189,7 +193,7 @@ impl Deputy {
                 self.enrol(&names, now);
             }
         }
-        Ok(self.news(&brief.seen, brief.asks, &brief.passages, now))
+        Ok(self.news(&seen, brief.asks, &brief.passages, now))
     }
 
     /// Whose word counts from now on.

@@ -139,7 +139,8 @@ impl Relay {
         };
         // Whoever has no shard here, or was planned for by nobody yet, is only asked.
         if self.run.is_none() || self.mine.is_empty() || self.mine.values().any(Option::is_none) {
-            return Brief { manager, run, number, asks: true, ..Brief::default() };
+            let to = self.run.clone();
+            return Brief { manager, run, number, to, asks: true, ..Brief::default() };
         }
         let goal = |(shard, swap): (&Arc<str>, &Option<Swap>)| {
             let Swap { generation, goal } = swap.as_ref()?;
@@ -152,6 +153,7 @@ impl Relay {
             manager,
             run,
             number,
+            to: self.run.clone(),
             asks: false,
             goals: self.mine.iter().filter_map(goal).collect(),
             passages,

@@ -20,6 +20,8 @@ pub struct Brief {
     pub run: u64,
     /// Counts the briefs of a run: one that was delayed is not followed.
     pub number: u64,
+    /// The recorder's run that it is for: what another one was told or has said is nothing to it.
+    pub to: Option<String>,
     /// It only asks: it does not know yet what is to be.
     pub asks: bool,
     /// The newest goals, of shards that have not got them.
