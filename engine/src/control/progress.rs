@@ -86,13 +86,19 @@ impl Shown {
     /// Whether an instrument is as it was wished.
     fn is(&self, verb: &Verb, name: &str) -> bool {
         match verb {
-            Verb::Pin => !self.lacking.contains(name),
+            Verb::Pin => self.is_planned(name) && !self.lacking.contains(name),
             Verb::Exclude => !self.heard.contains(name),
             Verb::Move(shard) => {
                 let there = self.planned.get(&**shard).is_some_and(|it| it.contains(name));
                 there && !self.lacking.contains(name) && !self.stray.contains(name)
             }
         }
+    }
+}
+
+impl Shown {
+    fn is_planned(&self, name: &str) -> bool {
+        self.planned.values().any(|names| names.contains(name))
     }
 }
 
