@@ -292,8 +292,9 @@ fn what_cannot_be_managed_is_said() {
         parse(exchange(&fleet.address(who), &request("POST", path, &[&token], body)))
     };
     let brief = json!({
-        "manager": "another", "run": 1, "number": 1, "to": null, "asks": true, "goals": [], "passages": [],
-        "names": null, "answers": [], "seen": { "boards": {}, "words": 0, "wishes": 0 }
+        "manager": "another", "run": 1, "number": 1, "to": null, "asks": true, "goals": [],
+        "passages": [], "names": null, "answers": [],
+        "seen": { "boards": {}, "words": 0, "wishes": 0 }
     });
     for (who, token, body, status, said) in [
         (0, "0000000000000000", brief.to_string(), 401, "the token is not the right one"),
