@@ -94,9 +94,7 @@ impl Shown {
             }
         }
     }
-}
 
-impl Shown {
     fn is_planned(&self, name: &str) -> bool {
         self.planned.values().any(|names| names.contains(name))
     }

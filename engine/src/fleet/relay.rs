@@ -137,10 +137,11 @@ impl Relay {
                 break passages;
             }
         };
+        let to = self.run.clone();
+        let question = Brief { manager, run, number, to, asks: true, ..Brief::default() };
         // Whoever has no shard here, or was planned for by nobody yet, is only asked.
         if self.run.is_none() || self.mine.is_empty() || self.mine.values().any(Option::is_none) {
-            let to = self.run.clone();
-            return Brief { manager, run, number, to, asks: true, ..Brief::default() };
+            return question;
         }
         let goal = |(shard, swap): (&Arc<str>, &Option<Swap>)| {
             let Swap { generation, goal } = swap.as_ref()?;
@@ -150,16 +151,13 @@ impl Relay {
             (!has).then(|| Goal { shard, generation: *generation, channels: channels() })
         };
         Brief {
-            manager,
-            run,
-            number,
-            to: self.run.clone(),
             asks: false,
             goals: self.mine.iter().filter_map(goal).collect(),
             passages,
             names: self.names(),
             answers: self.wishes.answers(),
             seen: Seen { wishes: self.wishes.arrived(), ..self.seen.clone() },
+            ..question
         }
     }
 

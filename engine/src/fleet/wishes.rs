@@ -67,8 +67,7 @@ impl Passed {
     pub(super) fn refuse(&mut self, why: &str) {
         self.take();
         for (_, order) in self.waiting.extract_if(self.told + 1.., |_, _| true) {
-            let refused = order.instruments.iter().map(|_| Outcome::Refused(why.to_owned()));
-            let _ = order.reply.send(refused.collect());
+            let _ = order.reply.send(refused(&order.instruments, why));
         }
     }
 }

@@ -117,15 +117,12 @@ impl Steward {
         }
         let Self { handover, ways, .. } = self;
         let leaving: Vec<Moving<'_>> = handover.moves().filter(|it| it.leaves).collect();
-        let before = ways.left_at.len();
-        ways.left_at.retain(|channel, _| leaving.iter().any(|it| it.channel == channel));
-        ways.owed |= ways.left_at.len() < before;
+        let new = Micros(now.utc.0 - UNDER_WAY_US);
+        let since = |it: &Moving<'_>| ways.left_at.get(it.channel).copied().unwrap_or(new);
+        let left_at = leaving.iter().map(|it| (it.channel.to_owned(), since(it))).collect();
+        ways.owed |= left_at != ways.left_at;
+        ways.left_at = left_at;
         for moving in &leaving {
-            if !ways.left_at.contains_key(moving.channel) {
-                let at = Micros(now.utc.0 - UNDER_WAY_US);
-                ways.left_at.insert(moving.channel.to_owned(), at);
-                ways.owed = true;
-            }
             let at = ways.left_at[moving.channel];
             if now.utc.0 - at.0 > HELD_US {
                 ways.breaks(moving, at);
