@@ -318,12 +318,12 @@ fn wishes_at_any_recorder_are_followed_by_the_shards_of_all() {
     let shard = fleet.running[0].as_mut().unwrap();
     let line = shard.wait_for("control of shard btc-options-0", PATIENCE);
     let shard = line.rsplit("http://").next().expect("an address").to_owned();
-    let wish = |what: &str, names: &[&str]| {
+    let change = |what: &str, names: &[&str]| {
         let token = format!("Authorization: Bearer {TOKEN}");
         let body = json!({ "instruments": names }).to_string();
         parse(exchange(&shard, &request("POST", &format!("/api/{what}"), &[&token], &body)))
     };
-    let (code, answer) = wish("subscribe", &["BTC-PERPETUAL"]);
+    let (code, answer) = change("subscribe", &["BTC-PERPETUAL"]);
     assert_eq!(code, 422, "{answer}");
     assert!(answer.to_string().contains("no lifecycle speaks to this recorder now"), "{answer}");
 
@@ -336,7 +336,7 @@ fn wishes_at_any_recorder_are_followed_by_the_shards_of_all() {
         let shards = ["eth-options-0", "eth-options-1", "eth-options-2", "eth-options-3"];
         shards.iter().any(|it| fleet.instruments(it).iter().any(|it| it == name))
     };
-    let (code, answer) = wish("unsubscribe", &[first, second, "BTC-1JAN70-1-C"]);
+    let (code, answer) = change("unsubscribe", &[first, second, "BTC-1JAN70-1-C"]);
     assert_eq!((code, &answer["unsubscribed"]), (200, &json!([first, second])), "{answer}");
     assert_eq!(answer["not_found"], json!(["BTC-1JAN70-1-C"]));
     assert!(!records(&fleet, first) && !records(&fleet, second), "nobody records them");
@@ -346,7 +346,7 @@ fn wishes_at_any_recorder_are_followed_by_the_shards_of_all() {
         shards.map(|shard| shard["acknowledged"].as_u64().expect("a number")).sum::<u64>()
     };
     let before = acknowledged(&fleet, 1);
-    let (code, answer) = wish("subscribe", &[first, "BTC-1JAN70-1-C"]);
+    let (code, answer) = change("subscribe", &[first, "BTC-1JAN70-1-C"]);
     assert_eq!((code, &answer["subscribed"]), (422, &json!([first])), "{answer}");
     assert!(answer.to_string().contains("the exchange lists no such instrument"), "{answer}");
     assert!(records(&fleet, first) && acknowledged(&fleet, 1) > before, "it is recorded again");
@@ -356,9 +356,7 @@ fn wishes_at_any_recorder_are_followed_by_the_shards_of_all() {
     fleet.wait_until_well(LIFECYCLE);
     assert!(records(&fleet, first) && !records(&fleet, second), "it lasts");
     let from = fleet.instruments("btc-options-0")[0].clone();
-    let body = json!({ "shard": "btc-options-2", "instruments": [from] }).to_string();
-    let token = format!("Authorization: Bearer {TOKEN}");
-    let request = request("POST", "/api/v1/plan", &[&token], &body);
+    let request = wish("btc-options-2", std::slice::from_ref(&from));
     let (code, answer) = parse(exchange(&fleet.address(1), &request));
     assert_eq!((code, &answer["success"]), (200, &Value::Bool(true)), "{answer}");
     assert!(fleet.instruments("btc-options-2").contains(&from), "it is there");

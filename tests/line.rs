@@ -19,6 +19,7 @@ mod weather;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use account::Account;
@@ -30,19 +31,7 @@ use world::{OUTAGES, Outage, World};
 
 #[test]
 fn every_identity_is_stored_once_or_named() {
-    let (first, seeds) = match number("SEED") {
-        Some(seed) => (seed, number("SEEDS").unwrap_or(1)),
-        None => (1, number("SEEDS").unwrap_or(SEEDS)),
-    };
-    let (mut account, mut failed) = (Account::default(), Vec::new());
-    for seed in first..first + seeds {
-        match catch_unwind(AssertUnwindSafe(|| play(seed))) {
-            Ok(world) => account.add(world),
-            Err(_) => failed.push(seed),
-        }
-    }
-    println!("{account}");
-    assert!(failed.is_empty(), "{} of {seeds} seeds fail: {failed:?}", failed.len());
+    let (account, seeds) = play_all(SEEDS, |seed| run(World::new(seed)).0, Account::add);
     let never = account.never();
     assert!(seeds < ALL_SEEDS || never.is_empty(), "never seen in {seeds} worlds: {never:#?}");
 }
@@ -120,8 +109,27 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-fn play(seed: u64) -> Account {
-    run(World::new(seed)).0
+/// Plays the seeds that the environment names, else so many, to their end even if one fails. What
+/// they came to, and how many they are.
+fn play_all<T: Default + Display>(
+    seeds: u64,
+    play: impl Fn(u64) -> T,
+    add: impl Fn(&mut T, T),
+) -> (T, u64) {
+    let (first, seeds) = match number("SEED") {
+        Some(seed) => (seed, number("SEEDS").unwrap_or(1)),
+        None => (1, number("SEEDS").unwrap_or(seeds)),
+    };
+    let (mut sum, mut failed) = (T::default(), Vec::new());
+    for seed in first..first + seeds {
+        match catch_unwind(AssertUnwindSafe(|| play(seed))) {
+            Ok(world) => add(&mut sum, world),
+            Err(_) => failed.push(seed),
+        }
+    }
+    println!("{sum}");
+    assert!(failed.is_empty(), "{} of {seeds} seeds fail: {failed:?}", failed.len());
+    (sum, seeds)
 }
 
 /// Lets a world come to its end, and judges it.

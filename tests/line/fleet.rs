@@ -12,30 +12,16 @@ mod post;
 mod weather;
 mod world;
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use super::number;
+use super::play_all;
 use judge::Verdict;
 use world::World;
 
 #[test]
 fn what_goes_from_process_to_process_is_stored_once_or_named() {
-    let (first, seeds) = match number("SEED") {
-        Some(seed) => (seed, number("SEEDS").unwrap_or(1)),
-        None => (1, number("SEEDS").unwrap_or(SEEDS)),
-    };
-    let (mut sum, mut failed) = (Verdict::default(), Vec::new());
-    for seed in first..first + seeds {
-        match catch_unwind(AssertUnwindSafe(|| judge::judge(World::new(seed).run()))) {
-            Ok(verdict) => sum.add(verdict),
-            Err(_) => failed.push(seed),
-        }
-    }
-    println!("{sum}");
-    assert!(failed.is_empty(), "{} of {seeds} seeds fail: {failed:?}", failed.len());
-    let never: BTreeMap<_, _> = weather::ALL.map(|it| (format!("{it:?}"), 0)).into();
-    let never: Vec<_> = never.keys().filter(|what| !sum.seen.contains_key(*what)).collect();
+    let play = |seed| judge::judge(World::new(seed).run());
+    let (sum, seeds) = play_all(SEEDS, play, Verdict::add);
+    let all = weather::ALL.iter().map(|it| format!("{it:?}"));
+    let never: Vec<String> = all.filter(|what| !sum.seen.contains_key(what)).collect();
     assert!(seeds < SEEDS || never.is_empty(), "never seen in {seeds} worlds: {never:?}");
 }
 

@@ -129,9 +129,21 @@ fn removed(venue: &Venue) -> BTreeSet<String> {
     removed
 }
 
-/// The gaps, each with the end that its last row gives. A gap that was open when the program ended
-/// goes on in the restart of the shard's next life (docs/gaps.md).
+/// The gaps, each with the end that its last row gives.
 pub(super) fn gaps(archive: &Archive, record: &Record) -> Vec<Gap> {
+    // Where the clock was set nobody can tell the lives apart by it.
+    gaps_of_lives(archive, |gap, later| match record.wall.len() {
+        1 => {
+            let died = |at: &u64| (gap.written..later.written).contains(&(START_US + *at as i64));
+            record.deaths.iter().any(died)
+        }
+        _ => later.written != gap.written,
+    })
+}
+
+/// The same. A gap that was open when the program ended goes on in the restart of the shard's next
+/// life (docs/gaps.md): whether a later gap is of another life, `others` says.
+pub(super) fn gaps_of_lives(archive: &Archive, others: impl Fn(&Gap, &Gap) -> bool) -> Vec<Gap> {
     let mut gaps: BTreeMap<_, (i64, &Gap)> = BTreeMap::new();
     for (sequence, gap) in &archive.gaps {
         gaps.insert((&gap.shard, &gap.instrument, gap.start, &gap.cause), (*sequence, gap));
@@ -142,15 +154,7 @@ pub(super) fn gaps(archive: &Archive, record: &Record) -> Vec<Gap> {
         gaps.iter().filter(|(_, gap)| gap.cause == "restart").cloned().collect();
     for (sequence, gap) in gaps.iter_mut().filter(|(_, gap)| gap.end.is_none()) {
         let mut later = restarts.iter().filter(|(at, it)| it.shard == gap.shard && at > sequence);
-        // Where the clock was set nobody can tell the lives apart by it.
-        let lives = |it: &Gap| match record.wall.len() {
-            1 => {
-                let died = |at: &u64| (gap.written..it.written).contains(&(START_US + *at as i64));
-                record.deaths.iter().any(died)
-            }
-            _ => it.written != gap.written,
-        };
-        gap.end = later.find(|(_, it)| lives(it)).and_then(|(_, restart)| restart.end);
+        gap.end = later.find(|(_, it)| others(gap, it)).and_then(|(_, restart)| restart.end);
     }
     gaps.into_iter().map(|(_, gap)| gap).collect()
 }
@@ -194,21 +198,10 @@ impl Judge<'_> {
         if strange.is_empty() {
             return;
         }
-        let mut sent: HashMap<String, usize> = HashMap::new();
-        for key in said(&venue.sent) {
-            *sent.entry(key).or_default() += 1;
-        }
-        let mut heard: HashMap<String, BTreeMap<usize, usize>> = HashMap::new();
-        for delivered in &self.record.delivered {
-            for key in said(&venue.sent[delivered.sent.clone()]) {
-                *heard.entry(key).or_default().entry(delivered.link).or_default() += 1;
-            }
-        }
+        let delivered = self.record.delivered.iter();
+        let times = times_said(venue, delivered.map(|it| (it.link as u64, it.sent.clone())));
         for (key, count) in strange {
-            // What two links have heard is stored once, as if one had.
-            let links = heard.get(key).into_iter().flat_map(BTreeMap::values);
-            let (all, most) = links.fold((0, 0), |(all, most), it| (all + it, most.max(*it)));
-            let sent = sent.get(key).map_or(0, |sent| sent - all + most);
+            let sent = times.get(key).copied().unwrap_or(0);
             assert!(sent > 0, "stored and never sent: {key}");
             let once = key.contains("_trades");
             assert!(count == 1 || !once && count <= sent, "sent {sent}, stored {count}: {key}");
@@ -336,6 +329,29 @@ impl Judge<'_> {
     }
 }
 
+/// How often each row was said. What two have heard that were given something counts once, as if
+/// one had; `delivered` is what was given to whom, by its place among all that was sent.
+pub(super) fn times_said(
+    venue: &Venue,
+    delivered: impl Iterator<Item = (u64, std::ops::Range<usize>)>,
+) -> HashMap<String, usize> {
+    let mut heard: HashMap<String, BTreeMap<u64, usize>> = HashMap::new();
+    for (to, sent) in delivered {
+        for key in said(&venue.sent[sent]) {
+            *heard.entry(key).or_default().entry(to).or_default() += 1;
+        }
+    }
+    let mut times: HashMap<String, usize> = HashMap::new();
+    for key in said(&venue.sent) {
+        *times.entry(key).or_default() += 1;
+    }
+    for (key, by) in heard {
+        let (all, most) = by.values().fold((0, 0), |(all, most), it| (all + it, most.max(*it)));
+        times.entry(key).and_modify(|sent| *sent = *sent - all + most);
+    }
+    times
+}
+
 /// The frames of one guest as the rows that a perfect recorder would have stored.
 #[derive(Default)]
 pub(super) struct Heard {
@@ -371,7 +387,7 @@ fn change(sent: &Sent) -> (i64, bool) {
     (data["change_id"].as_i64().unwrap(), tapedeck_tests::books::is_snapshot(data))
 }
 
-pub(super) fn said(frames: &[Sent]) -> Vec<String> {
+fn said(frames: &[Sent]) -> Vec<String> {
     let mut keys = Vec::new();
     for sent in frames {
         // Each for itself: what is sent again counts again.

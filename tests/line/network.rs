@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+use tapedeck::reader::Link;
 use tapedeck_tests::random::Random;
 
 /// The two ways of a connection.
@@ -82,6 +83,15 @@ impl Network {
         let (up, down) = (Road::default(), Road::default());
         self.sockets.insert(number, Socket { latency_us, jitter_us: jitter_us + 1, up, down });
         2 * latency_us
+    }
+
+    /// Sends what a link has to say, if it has a connection.
+    pub(super) fn flush(&mut self, number: Option<u64>, line: &mut Link, now: u64) {
+        let Some(number) = number else { return };
+        let bytes = line.take_output();
+        if !bytes.is_empty() {
+            self.send(number, Way::Up, bytes, false, now);
+        }
     }
 
     /// Sends bytes in segments of any size; `last` behind them.

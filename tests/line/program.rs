@@ -22,7 +22,7 @@ use tapedeck::fleet::Deputy;
 use tapedeck::keeper::{self, Appending, Kept, Syncing};
 use tapedeck::outbox::Outbox;
 use tapedeck::queue::{Inlet, Item, Outlet, Urgency, queue};
-use tapedeck::reader::{Board, LineSetup, Link, Mailbox};
+use tapedeck::reader::{Board, Ending, LineSetup, Link, Mailbox};
 use tapedeck::recorder::steward::{Apart, Setup, Steward, Ties, Wishes};
 use tapedeck::recorder::{Catalogue, Keeping, List};
 use tapedeck::stop::Stop;
@@ -238,6 +238,29 @@ impl Program {
     pub(super) fn link(&mut self, link: usize) -> (&mut Link, &mut Outbox) {
         let readers = self.outboxes.len();
         (&mut self.links[link], &mut self.outboxes[link % readers])
+    }
+
+    /// A link reads, up to where its connection ends if it does; `last` if nothing follows. After
+    /// each read it may have something to say.
+    pub(super) fn receive(
+        &mut self,
+        link: usize,
+        (mut bytes, last): (&[u8], bool),
+        now: Now,
+        mut say: impl FnMut(&mut Link),
+    ) -> Result<(), Ending> {
+        while !bytes.is_empty() || last {
+            let (line, outbox) = self.link(link);
+            let Some(mut input) = line.take_input() else { break };
+            let room = (input.capacity() - input.len()).min(bytes.len());
+            let (read, rest) = bytes.split_at(room);
+            input.extend_from_slice(read);
+            let ended = line.received(input, room, now, outbox);
+            say(line);
+            ended?;
+            bytes = rest;
+        }
+        Ok(())
     }
 
     /// What a reader does after each of its turns.

@@ -8,7 +8,7 @@ use tapedeck_tests::tape::Gap;
 
 use super::super::START_US;
 use super::super::archive::Archive;
-use super::super::judge::{Heard, said};
+use super::super::judge::{Heard, gaps_of_lives, times_said};
 use super::super::venue::{Sent, Venue};
 use super::world::{LIFECYCLE, Past, Record};
 
@@ -62,7 +62,8 @@ pub(super) fn judge(past: Past) -> Verdict {
         *counts.entry(&row.key).or_default() += 1;
     }
     check_stored(&record, &venue, &counts);
-    let gaps: Vec<Gap> = archives.iter().flat_map(gaps).collect();
+    let others = |gap: &Gap, later: &Gap| later.written != gap.written;
+    let gaps: Vec<Gap> = archives.iter().flat_map(|it| gaps_of_lives(it, others)).collect();
     check_gaps(&record, &gaps);
     let (mut owed, mut named) = (0, BTreeMap::new());
     let mut truth = Heard::default();
@@ -97,21 +98,10 @@ fn check_stored(record: &Record, venue: &Venue, counts: &HashMap<&str, usize>) {
     if strange.is_empty() {
         return;
     }
-    let mut sent: HashMap<String, usize> = HashMap::new();
-    for key in said(&venue.sent) {
-        *sent.entry(key).or_default() += 1;
-    }
-    let mut said_over: HashMap<String, BTreeMap<u64, usize>> = HashMap::new();
-    for (socket, sent) in &record.delivered {
-        for key in said(&venue.sent[sent.clone()]) {
-            *said_over.entry(key).or_default().entry(*socket).or_default() += 1;
-        }
-    }
+    // What one connection was cut off in may be whole, too.
+    let times = times_said(venue, record.delivered.iter().cloned());
     for (key, count) in strange {
-        // What two connections have heard counts once; what one was cut off in may be whole, too.
-        let over = said_over.get(key).into_iter().flat_map(BTreeMap::values);
-        let (all, most) = over.fold((0, 0), |(all, most), it| (all + it, most.max(*it)));
-        let times = sent.get(key).map_or(0, |sent| sent - all + most);
+        let times = times.get(key).copied().unwrap_or(0);
         let once = key.contains("_trades ");
         assert!(count <= times && !(once && count > 1), "said {times}, stored {count}: {key}");
     }
@@ -131,26 +121,6 @@ fn check_gaps(record: &Record, gaps: &[Gap]) {
         let fault = record.faults.iter().any(follows);
         assert!(fault, "it follows no fault: {gap:?}");
     }
-}
-
-/// The gaps, each with the end that its newest row gives, or the restart that ended it.
-fn gaps(archive: &Archive) -> Vec<Gap> {
-    let mut gaps: BTreeMap<_, (i64, &Gap)> = BTreeMap::new();
-    for (sequence, gap) in &archive.gaps {
-        gaps.insert((&gap.shard, &gap.instrument, gap.start, &gap.cause), (*sequence, gap));
-    }
-    let all: Vec<(i64, Gap)> = gaps.into_values().map(|(at, gap)| (at, gap.clone())).collect();
-    let ended = |(at, gap): &(i64, Gap)| {
-        let later = all.iter().filter(|(later, it)| {
-            it.cause == "restart"
-                && it.shard == gap.shard
-                && later > at
-                && it.written != gap.written
-        });
-        let restart = later.min_by_key(|(later, _)| *later).and_then(|(_, it)| it.end);
-        Gap { end: gap.end.or(restart), ..gap.clone() }
-    };
-    all.iter().map(ended).collect()
 }
 
 impl Record {

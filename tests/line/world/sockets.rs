@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use tapedeck::reader::Ending;
+use tapedeck::reader::{Ending, Link};
 use tapedeck::session::Session;
 
 use super::{Event, MISHAPS, World};
@@ -63,11 +63,8 @@ impl World {
 
     /// Sends what a link has to say.
     pub(super) fn flush(&mut self, link: usize) {
-        let (Some(program), Some(socket)) = (&mut self.program, self.sockets[link]) else { return };
-        let bytes = program.links[link].take_output();
-        if !bytes.is_empty() {
-            self.network.send(socket, Way::Up, bytes, false, self.now);
-        }
+        let Some(program) = &mut self.program else { return };
+        self.network.flush(self.sockets[link], &mut program.links[link], self.now);
     }
 
     pub(super) fn send(&mut self, socket: u64, out: Out) {
@@ -102,21 +99,13 @@ impl World {
     }
 
     /// A link reads.
-    pub(super) fn received(&mut self, link: usize, mut bytes: &[u8], last: bool) {
-        let now = self.clock.now();
-        while !bytes.is_empty() || last {
-            let Some(program) = &mut self.program else { return };
-            let (line, outbox) = program.link(link);
-            let Some(mut input) = line.take_input() else { return };
-            let room = (input.capacity() - input.len()).min(bytes.len());
-            let (read, rest) = bytes.split_at(room);
-            input.extend_from_slice(read);
-            let ended = line.received(input, room, now, outbox);
-            self.flush(link);
-            if let Err(ending) = ended {
-                return self.lost(link, ending);
-            }
-            bytes = rest;
+    pub(super) fn received(&mut self, link: usize, bytes: &[u8], last: bool) {
+        let Self { program, network, now, .. } = self;
+        let (Some(program), socket) = (program, self.sockets[link]) else { return };
+        let say = |line: &mut Link| network.flush(socket, line, *now);
+        let ended = program.receive(link, (bytes, last), self.clock.now(), say);
+        if let Err(ending) = ended {
+            self.lost(link, ending);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The recorders' ends of their connections.
 
-use tapedeck::reader::Ending;
+use tapedeck::reader::{Ending, Link};
 use tapedeck::session::Session;
 
 use super::super::super::network::{Segment, Way};
@@ -28,11 +28,7 @@ impl World {
     /// Sends what a link has to say.
     pub(super) fn flush(&mut self, member: usize, link: usize) {
         let Some(program) = &mut self.members[member].program else { return };
-        let Some(socket) = self.sockets[member][link] else { return };
-        let bytes = program.links[link].take_output();
-        if !bytes.is_empty() {
-            self.network.send(socket, Way::Up, bytes, false, self.now);
-        }
+        self.network.flush(self.sockets[member][link], &mut program.links[link], self.now);
     }
 
     pub(super) fn send(&mut self, socket: u64, out: Out) {
@@ -65,21 +61,14 @@ impl World {
     }
 
     /// A link reads.
-    pub(super) fn received(&mut self, member: usize, link: usize, mut bytes: &[u8], last: bool) {
-        let now = self.clock(member);
-        while !bytes.is_empty() || last {
-            let Some(program) = &mut self.members[member].program else { return };
-            let (line, outbox) = program.link(link);
-            let Some(mut input) = line.take_input() else { return };
-            let room = (input.capacity() - input.len()).min(bytes.len());
-            let (read, rest) = bytes.split_at(room);
-            input.extend_from_slice(read);
-            let ended = line.received(input, room, now, outbox);
-            self.flush(member, link);
-            if let Err(ending) = ended {
-                return self.lost(member, link, ending);
-            }
-            bytes = rest;
+    pub(super) fn received(&mut self, member: usize, link: usize, bytes: &[u8], last: bool) {
+        let (time, socket) = (self.clock(member), self.sockets[member][link]);
+        let Self { members, network, now, .. } = self;
+        let Some(program) = &mut members[member].program else { return };
+        let say = |line: &mut Link| network.flush(socket, line, *now);
+        let ended = program.receive(link, (bytes, last), time, say);
+        if let Err(ending) = ended {
+            self.lost(member, link, ending);
         }
     }
 

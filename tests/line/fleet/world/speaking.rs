@@ -1,12 +1,12 @@
 //! What the lifecycle and the recorders say to each other: the courier and the control API.
 
 use schema::Micros;
-use tapedeck::fleet::{Deputy, Relay};
+use tapedeck::fleet::{Deputy, Refused, Relay};
 use tapedeck::recorder::Told;
 
 use super::super::super::START_US;
 use super::super::post::{self, Letter, PAUSE_US, TIMEOUT_US, Way};
-use super::{Event, LIFECYCLE, SHARDS, World};
+use super::{Event, LIFECYCLE, World};
 
 impl World {
     /// Whether the lifecycle could begin: one that was never told anything asks all recorders.
@@ -66,9 +66,9 @@ impl World {
         match answer {
             Some(Ok(news)) => letter.text = post::write(&news),
             Some(Err(refused)) => {
-                let why = format!("{} refuses: {refused}", SHARDS[to][0]);
-                self.record.saw(if refused_late(&why) { "a brief came late" } else { "refused" });
-                return self.refused(number, &why);
+                let late = matches!(refused, Refused::Late);
+                self.record.saw(if late { "a brief came late" } else { "refused" });
+                return self.refused(number, &refused.to_string());
             }
             None => return self.refused(number, "connection refused"),
         }
@@ -107,8 +107,4 @@ impl World {
         managing.relays[to].failed(why);
         self.after(PAUSE_US, Event::Ask(life, to));
     }
-}
-
-fn refused_late(why: &str) -> bool {
-    why.ends_with("a newer brief was followed")
 }
