@@ -359,3 +359,6 @@ const STUCK_MAX: Duration = Duration::from_secs(10);
 /// A line that never reached the exchange gives up after so many attempts.
 const FIRST_ATTEMPTS_MAX: u32 = 3;
 const SEED_STEP: u64 = 6_364_136_223_846_793_005;
+
+#[cfg(test)]
+mod tests;
