@@ -42,13 +42,9 @@ impl Choices {
 
     /// Forgets what has expired before this day, by its name; whether anything has.
     pub fn forget_expired(&mut self, today: Date) -> bool {
-        let expired = |name: &String| match Instrument::parse(name).shape {
-            Shape::Option { expiry, .. } | Shape::Future { expiry } => expiry < today,
-            Shape::Perpetual | Shape::Spot | Shape::Other => false,
-        };
         let before = self.len();
-        self.pinned.retain(|name| !expired(name));
-        self.excluded.retain(|name| !expired(name));
+        self.pinned.retain(|name| !has_expired(name, today));
+        self.excluded.retain(|name| !has_expired(name, today));
         self.len() != before
     }
 
@@ -84,6 +80,14 @@ impl Choices {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Whether an instrument has expired before this day, by its name.
+pub(crate) fn has_expired(name: &str, today: Date) -> bool {
+    match Instrument::parse(name).shape {
+        Shape::Option { expiry, .. } | Shape::Future { expiry } => expiry < today,
+        Shape::Perpetual | Shape::Spot | Shape::Other => false,
     }
 }
 

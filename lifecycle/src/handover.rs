@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use schema::Date;
+
+use crate::choices::has_expired;
+use crate::plan::instrument;
 use crate::{ChannelSet, Plan, Swap};
 
 /// The goals of all shards, while channels go from one to another.
@@ -171,6 +175,28 @@ impl Handover {
         new
     }
 
+    /// Channels that are in no goal, each with the shard that had it last.
+    pub fn former(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.former.iter().map(|(channel, shard)| (&**channel, &*self.shards[*shard]))
+    }
+
+    /// These shards had these channels last, which nobody wanted then.
+    pub fn remember(&mut self, former: &BTreeMap<String, String>) {
+        for (channel, shard) in former {
+            let shard = self.shards.iter().position(|it| **it == **shard);
+            let has = self.goals.iter().any(|goal| goal.contains(channel));
+            if let Some(shard) = shard.filter(|_| !has) {
+                self.former.insert(channel.clone(), shard);
+            }
+        }
+    }
+
+    /// Forgets who had channels of instruments that have expired before this day: nobody will want
+    /// them again.
+    pub fn forget_expired(&mut self, today: Date) {
+        self.former.retain(|channel, _| !has_expired(instrument(channel), today));
+    }
+
     /// A shard has begun anew and knows of no move. One that it was to give or to take is given up,
     /// to be tried again; channels that have left already are told: they have to cross anew.
     /// Whether a goal has changed is seen by the next [`advance`](Self::advance).
@@ -260,10 +286,6 @@ impl Handover {
         now: Duration,
     ) -> bool {
         let wanted = self.homes();
-        if self.former.len() > FORMER_MAX {
-            // Nearly all of them have expired.
-            self.former.clear();
-        }
         let mut changed = false;
         let stays = |channel: &str, it: &Move| {
             it.stage == Stage::Leaving || wanted.get(channel) == Some(&it.to)
@@ -328,9 +350,6 @@ impl Handover {
         goals.enumerate().flat_map(of).collect()
     }
 }
-
-/// Channels that are remembered though nobody wants them.
-const FORMER_MAX: usize = 50_000;
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,10 @@ pub struct Told {
     /// Channels that had left the first shard and had not arrived at the second, in whose goal
     /// they are.
     pub left: Vec<(String, [String; 2])>,
-    /// Since when what is missing of those may be, less what was under way, µs UTC.
+    /// Channels that no shard was to have, each with the one that had it last, and knows of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former: BTreeMap<String, String>,
+    /// Since when what is missing of those on their way may be, less what was under way, µs UTC.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_at: BTreeMap<String, Micros>,
     /// Channels of which something may be missing.
@@ -112,8 +115,15 @@ impl Ledger {
         at: Micros,
     ) -> Result<(), String> {
         let shards = handover.swaps().map(|(shard, swap)| (shard.to_string(), swap.goal));
-        let (left, left_at, broken) = (Vec::new(), left_at.clone(), broken.to_vec());
-        let mut told = Told { had: shards.collect(), left, left_at, broken, at };
+        let former = handover.former();
+        let mut told = Told {
+            had: shards.collect(),
+            left: Vec::new(),
+            former: former.map(|(channel, shard)| (channel.into(), shard.into())).collect(),
+            left_at: left_at.clone(),
+            broken: broken.to_vec(),
+            at,
+        };
         for moving in handover.moves() {
             let (channel, ends) = (moving.channel.to_owned(), [moving.from, moving.to]);
             match moving.leaves {

@@ -147,12 +147,13 @@ impl Remote {
         ledger: Ledger,
         now: Duration,
     ) -> Result<(Handover, Apart), Failure> {
-        let Told { had, left, left_at, broken, at } = told;
+        let Told { had, left, former, left_at, broken, at } = told;
         let (plan, overflows) = Plan::resume(groups, &had);
         if let Some(overflow) = overflows.into_iter().next() {
             return Err(Failure::new(FailureKind::Usage, overflow));
         }
-        let handover = Handover::resume(plan, &had, &left, &self.ferry, now);
+        let mut handover = Handover::resume(plan, &had, &left, &self.ferry, now);
+        handover.remember(&former);
         let anew = self.anew.clone();
         Ok((handover, Apart { ledger, anew, left_at, broken, told_at: at }))
     }

@@ -414,6 +414,7 @@ impl Steward {
         let (plan, overflows) = self.handover.plan().next(&self.groups);
         self.alarm(overflows, now);
         tracing::info!("{} channels are to be recorded from now on", plan.channels());
+        self.handover.forget_expired(now.utc.date());
         self.handover.follow(plan);
         self.publish();
     }

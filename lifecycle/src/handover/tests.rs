@@ -175,6 +175,14 @@ fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
     fake.advance(&mut handover);
     fake.advance(&mut handover);
     ["ticker.B.x", "ticker.D.x"].iter().for_each(|channel| fake.cross(channel));
+    assert_eq!(handover.former().collect::<Vec<_>>(), [("ticker.A.x", "g-0")]);
+    // Whoever goes on from here knows it, too.
+    let goals = handover.swaps().map(|(shard, swap)| (shard.to_string(), swap.goal)).collect();
+    let former = handover.former().map(|(channel, shard)| (channel.into(), shard.into()));
+    let former = former.chain([("ticker.B.x".into(), "g-1".into())]).collect();
+    let mut handover = Handover::resume(plan.clone(), &goals, &[], &fake, Duration::ZERO);
+    handover.remember(&former);
+    assert_eq!(handover.former().count(), 1, "somebody has the other one");
     handover.follow(plan.next(&group("A B C D")).0);
     fake.advance(&mut handover);
     check(&handover, "BCD A");

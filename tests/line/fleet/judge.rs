@@ -65,12 +65,17 @@ pub(super) fn judge(past: Past) -> Verdict {
     let others = |gap: &Gap, later: &Gap| later.written != gap.written;
     let gaps: Vec<Gap> = archives.iter().flat_map(|it| gaps_of_lives(it, others)).collect();
     check_gaps(&record, &gaps);
+    let unwanted = record.wishes.unwanted(&record.homes);
+    let wanted = |name: &str, at: u64| {
+        let spans = unwanted.get(name).into_iter().flatten();
+        !spans.clone().any(|span| span.contains(&at))
+    };
     let (mut owed, mut named) = (0, BTreeMap::new());
     let mut truth = Heard::default();
     for sent in &venue.market {
         let due = record.is_owed(sent);
         truth.take(sent, |key, name| {
-            if due {
+            if due && wanted(name, sent.at) {
                 owed += 1;
                 if !counts.contains_key(key) {
                     let cause = record.named(sent, key, name, &gaps).to_owned();

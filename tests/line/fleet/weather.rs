@@ -9,6 +9,8 @@ pub(super) enum Fault {
     Move,
     /// The same, by a wish at a recorder.
     MoveElsewhere,
+    /// Options are excluded, or pinned again, by a wish at any of the three.
+    Choose,
     /// A recorder is killed.
     KillRecorder,
     /// The lifecycle is killed.
@@ -27,9 +29,10 @@ pub(super) enum Fault {
     Storm,
 }
 
-pub(super) const ALL: [Fault; 10] = [
+pub(super) const ALL: [Fault; 11] = [
     Fault::Move,
     Fault::MoveElsewhere,
+    Fault::Choose,
     Fault::KillRecorder,
     Fault::KillLifecycle,
     Fault::KillTwo,
@@ -55,6 +58,9 @@ impl Weather {
     /// As a seed has it. In some worlds nothing but moves happens.
     pub(super) fn of(random: &mut Random) -> Self {
         let mut faults = vec![Fault::Move, Fault::MoveElsewhere, Fault::Move];
+        if random.below(2) == 0 {
+            faults.push(Fault::Choose);
+        }
         if random.below(5) > 0 {
             faults.extend(ALL.iter().filter(|_| random.below(3) > 0));
         }
@@ -65,7 +71,8 @@ impl Weather {
     /// Whether anything may be missing: a move alone loses nothing.
     pub(super) fn is_calm(&self) -> bool {
         self.faults.iter().all(|it| {
-            matches!(it, Fault::Move | Fault::MoveElsewhere | Fault::Parted | Fault::Storm)
+            let wish = matches!(it, Fault::Move | Fault::MoveElsewhere | Fault::Choose);
+            wish || matches!(it, Fault::Parted | Fault::Storm)
         })
     }
 }

@@ -3,6 +3,7 @@
 mod sockets;
 mod speaking;
 mod strikes;
+mod wishes;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -15,7 +16,6 @@ use journal::disk::Simulated;
 use lifecycle::{ChannelSet, Choices, Plan};
 use schema::Now;
 use tapedeck::config::Config;
-use tapedeck::control::Answer;
 use tapedeck::recorder::steward::{Question, Steward};
 use tapedeck::recorder::{Catalogue, List};
 use tapedeck::session::Session;
@@ -27,6 +27,7 @@ use super::super::venue::Venue;
 use super::member::{Managing, Member};
 use super::post::Letter;
 use super::weather::Weather;
+use wishes::{Asked, Wishes};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -78,8 +79,8 @@ pub(super) struct World {
     questions: Vec<(u64, Question)>,
     /// By recorder and link: its life, and the changes of its acknowledged channels, as seen last.
     changes: [Vec<(u64, u64)>; 2],
-    /// Wishes that are waited for, each with until when.
-    answers: Vec<(u64, Answer)>,
+    /// Wishes that are waited for.
+    answers: Vec<Asked>,
     calm: bool,
     record: Record,
 }
@@ -95,6 +96,7 @@ pub(super) struct Record {
     /// By channel that the lifecycle wants no more: since when.
     pub(super) unwanted: BTreeMap<String, u64>,
     wanted: ChannelSet,
+    pub(super) wishes: Wishes,
     /// What went wrong, and when.
     pub(super) faults: Vec<(u64, String)>,
     pub(super) seen: BTreeMap<String, u64>,
@@ -337,8 +339,6 @@ impl World {
     fn tend(&mut self) {
         let now = self.members[LIFECYCLE].clock.now();
         let Some(steward) = steward(&mut self.members) else { return };
-        // Whoever wished something has gone.
-        self.answers.retain(|(until, _)| *until > self.now);
         let (due, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.questions).into_iter().partition(|(due, _)| *due <= self.now);
         self.questions = later;
@@ -352,7 +352,8 @@ impl World {
         }
         let goals: Vec<ChannelSet> = steward.swaps().map(|(_, swap)| swap.goal).collect();
         goals.iter().for_each(|goal| self.venue.observe(goal.iter(), self.now));
-        self.record.wants(&goals, self.now);
+        self.wants(&goals);
+        self.hear_answers();
         self.after(TEND_US, Event::Tend(self.members[LIFECYCLE].life));
     }
 
@@ -361,6 +362,7 @@ impl World {
         let (Some(program), life) = (program, *life) else { return };
         let deputy = program.deputy.as_mut().expect("a recorder has one");
         deputy.tend(clock.now()).expect("the disk is sound");
+        self.hear_answers();
         self.after(LOOK_US, Event::Look(member, life));
     }
 
@@ -403,7 +405,21 @@ impl World {
                 }
             }
         }
+        if words.is_empty() {
+            words = self.misplanned(steward);
+        }
         words.join("; ")
+    }
+
+    /// These are the goals from now on.
+    fn wants(&mut self, goals: &[ChannelSet]) {
+        let new: ChannelSet = goals.iter().flat_map(ChannelSet::iter).collect();
+        let dropped: Vec<&str> = self.record.wanted.without(&new).collect();
+        self.check_dropped(&dropped);
+        let Record { unwanted, wanted, .. } = &mut self.record;
+        unwanted.retain(|channel, _| !new.contains(channel));
+        unwanted.extend(wanted.without(&new).map(|channel| (channel.to_owned(), self.now)));
+        *wanted = new;
     }
 
     fn note(&mut self, what: &str) {
@@ -423,21 +439,13 @@ impl Record {
             homes: BTreeMap::new(),
             unwanted: BTreeMap::new(),
             wanted: ChannelSet::default(),
+            wishes: Wishes::default(),
             faults: Vec::new(),
             seen: BTreeMap::new(),
             delivered: Vec::new(),
             ended_at: 0,
             trace: vec![format!("{weather:?}")],
         }
-    }
-
-    /// These are the goals from now on.
-    fn wants(&mut self, goals: &[ChannelSet], now: u64) {
-        let new: ChannelSet = goals.iter().flat_map(ChannelSet::iter).collect();
-        for channel in self.wanted.without(&new) {
-            self.unwanted.insert(channel.to_owned(), now);
-        }
-        self.wanted = new;
     }
 
     pub(super) fn saw(&mut self, what: &str) {

@@ -1,7 +1,5 @@
 //! How trouble strikes: processes, connections, letters; and the moves that it meets.
 
-use tapedeck::control::{Order, Verb};
-
 use super::super::super::network::{Loss, Way};
 use super::super::weather::Fault;
 use super::{Event, LIFECYCLE, NAMES, SHARDS, World};
@@ -16,7 +14,7 @@ impl World {
         if let Some(words) = self.strike(fault) {
             *self.record.seen.entry(format!("{fault:?}")).or_default() += 1;
             self.note(&format!("{fault:?}: {words}"));
-            if !matches!(fault, Fault::Move | Fault::MoveElsewhere) {
+            if !matches!(fault, Fault::Move | Fault::MoveElsewhere | Fault::Choose) {
                 self.record.faults.push((self.now, format!("{fault:?} {words}")));
             }
         }
@@ -31,6 +29,10 @@ impl World {
             Fault::MoveElsewhere => {
                 let recorder = self.random.below(2);
                 self.relocate(recorder)
+            }
+            Fault::Choose => {
+                let member = self.random.below(3);
+                self.choose(member)
             }
             Fault::KillRecorder => {
                 let recorder = self.random.below(2);
@@ -108,30 +110,4 @@ impl World {
         self.after(pause, Event::Start(member));
         format!("{} for {:.3} s", NAMES[member], pause as f64 / 1e6)
     }
-
-    /// Some options of other shards are to go to one of the same currency, by a wish that somebody
-    /// has at a member's port.
-    fn relocate(&mut self, at: usize) -> Option<String> {
-        let overview = self.managing.as_ref()?.published.look();
-        let currency = self.random.pick(&["btc-options-", "eth-options-"]);
-        let of = overview.shards.iter().filter(|it| it.shard.starts_with(currency));
-        let shards: Vec<_> = of.collect();
-        let to = shards[self.random.below(shards.len())].shard.to_string();
-        let others = shards.iter().filter(|it| *it.shard != *to);
-        let names = others.flat_map(|it| it.goal.instruments());
-        let chosen = 1 + self.random.below(4);
-        let names: Vec<String> =
-            names.filter(|_| self.random.below(4) < chosen).map(String::from).collect();
-        if names.is_empty() {
-            return None;
-        }
-        let words = format!("{} options to {to}, at {}", names.len(), NAMES[at]);
-        let (order, answer) = Order::new(Verb::Move(to), names);
-        let taken = self.members[at].orders.as_ref()?.give(order);
-        self.answers.push((self.now + PATIENCE_US, answer));
-        taken.then_some(words)
-    }
 }
-
-/// `ACKNOWLEDGED_MAX` of the control API.
-const PATIENCE_US: u64 = 10_000_000;
