@@ -78,8 +78,15 @@ pub(super) fn judge(past: Past) -> Verdict {
             if due && wanted(name, sent.at) {
                 owed += 1;
                 if !counts.contains_key(key) {
-                    let cause = record.named(sent, key, name, &gaps).to_owned();
-                    *named.entry(cause).or_default() += 1;
+                    let gap = record.named(sent, key, name, &gaps);
+                    // Trades are asked for again, whatever kept them away; but nobody asks after
+                    // what was given up meanwhile.
+                    let again = sent.at..since_start(gap.end).saturating_add(ASKED_US);
+                    let mut spans = unwanted.get(name).into_iter().flatten();
+                    let given_up = spans.any(|span| again.contains(&span.start));
+                    let trade = key.split(' ').next().is_some_and(|it| it.ends_with("_trades"));
+                    assert!(!trade || given_up, "not asked for again: {key}\n{gap:#?}");
+                    *named.entry(gap.cause.clone()).or_default() += 1;
                 }
             }
         });
@@ -137,8 +144,8 @@ impl Record {
         first.is_some_and(|from| from <= sent.at) && sent.at <= last
     }
 
-    /// The cause of the gap that names a row which is missing.
-    fn named<'a>(&self, sent: &Sent, key: &str, name: &str, gaps: &'a [Gap]) -> &'a str {
+    /// The gap that names a row which is missing.
+    fn named<'a>(&self, sent: &Sent, key: &str, name: &str, gaps: &'a [Gap]) -> &'a Gap {
         let table = key.split(' ').next().unwrap_or_default();
         let homes = self.homes[&*sent.channel].iter();
         let near = homes.filter(|it| {
@@ -155,17 +162,22 @@ impl Record {
             let here = (way || shards.contains(&&*gap.shard)) && gap.concerns(table, name);
             here && gap.start <= at && gap.end.is_none_or(|end| at <= end)
         };
-        let found = gaps.iter().find(covers);
-        // Trades are asked for again, whatever kept them away.
-        let lost = found.is_none() || table.ends_with("_trades");
-        let second = sent.at as f64 / 1e6;
-        let near: Vec<_> = gaps.iter().filter(|it| it.concerns(table, name)).collect();
-        assert!(!lost, "lost at {second:.6} s, with {shards:?}: {key}\n{near:#?}");
-        found.map_or("", |gap| &gap.cause)
+        gaps.iter().find(covers).unwrap_or_else(|| {
+            let second = sent.at as f64 / 1e6;
+            let near: Vec<_> = gaps.iter().filter(|it| it.concerns(table, name)).collect();
+            panic!("lost at {second:.6} s, with {shards:?}: {key}\n{near:#?}")
+        })
     }
+}
+
+/// µs since the simulation began.
+fn since_start(end: Option<i64>) -> u64 {
+    end.map_or(u64::MAX, |end| (end - START_US).max(0) as u64)
 }
 
 /// How far from a move a gap of either shard may name what is missing.
 const MOVED_US: u64 = 5_000_000;
+/// By when trades are asked for that an outage has kept away.
+const ASKED_US: u64 = 60_000_000;
 /// A gap begins where everything was certainly there, so long before the fault at most.
 const FOLLOWS_US: u64 = 60_000_000;
