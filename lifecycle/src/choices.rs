@@ -84,7 +84,8 @@ impl Choices {
 }
 
 /// Whether an instrument has expired before this day, by its name.
-pub(crate) fn has_expired(name: &str, today: Date) -> bool {
+#[must_use]
+pub fn has_expired(name: &str, today: Date) -> bool {
     match Instrument::parse(name).shape {
         Shape::Option { expiry, .. } | Shape::Future { expiry } => expiry < today,
         Shape::Perpetual | Shape::Spot | Shape::Other => false,

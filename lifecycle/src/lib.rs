@@ -9,7 +9,7 @@ mod set;
 mod state;
 mod universe;
 
-pub use choices::Choices;
+pub use choices::{Choices, has_expired};
 pub use chronicle::{Chronicle, Fact, Happened, Listener};
 pub use handover::{Crossings, Handover, Moving};
 pub use manager::{Failed, Manager};

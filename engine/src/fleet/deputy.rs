@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifecycle::{ChannelSet, Crossings, Swap};
+use lifecycle::{ChannelSet, Crossings, Swap, has_expired, instrument};
 use schema::Now;
 use serde_json::value::RawValue;
 
@@ -178,13 +178,13 @@ impl Deputy {
         self.passed.answer(answers);
         if !brief.asks {
             // First: a taker that has gone on is not to be told to begin again.
-            self.arrive()?;
+            self.arrive(now)?;
             let wanted: BTreeSet<&str> =
                 brief.passages.iter().map(|passage| &*passage.channel).collect();
             for passage in &brief.passages {
                 self.pass(passage, now)?;
             }
-            self.set_goals(&brief.goals)?;
+            self.set_goals(&brief.goals, now)?;
             // After the goals: whoever looks now cannot find older ones.
             let over: Vec<String> =
                 self.passages.keys().filter(|it| !wanted.contains(&***it)).cloned().collect();
@@ -287,7 +287,7 @@ impl Deputy {
     }
 
     /// First on the disk, then to the shards.
-    fn set_goals(&mut self, goals: &[Goal]) -> Result<(), Refused> {
+    fn set_goals(&mut self, goals: &[Goal], now: Now) -> Result<(), Refused> {
         let new = |goal: &&Goal| {
             let shard = self.shards.get(&*goal.shard);
             shard.is_some_and(|shard| shard.generation != Some(goal.generation))
@@ -300,7 +300,7 @@ impl Deputy {
             (goal.shard.clone(), goal.channels.iter().cloned().collect())
         };
         let set: BTreeMap<String, ChannelSet> = new.iter().map(set).collect();
-        self.goals.write(&self.kept(&set, &BTreeSet::new())).map_err(Refused::Unkept)?;
+        self.goals.write(&self.kept(&set, &BTreeSet::new(), now)).map_err(Refused::Unkept)?;
         self.generation += 1;
         for Goal { shard, generation, .. } in new {
             let (Some(shard), Some(goal)) = (self.shards.get_mut(&**shard), set.get(shard)) else {
@@ -327,7 +327,12 @@ impl Deputy {
     }
 
     /// What is kept when these are the shards' goals, and these channels have arrived.
-    fn kept(&self, goals: &BTreeMap<String, ChannelSet>, arrived: &BTreeSet<String>) -> Kept {
+    fn kept(
+        &self,
+        goals: &BTreeMap<String, ChannelSet>,
+        arrived: &BTreeSet<String>,
+        now: Now,
+    ) -> Kept {
         let kept = |(name, shard): (&Arc<str>, &Managed)| {
             let goal = goals.get(&**name).unwrap_or(&shard.goal);
             let comes = |channel: &str| {
@@ -342,7 +347,8 @@ impl Deputy {
         let last = |channel: &String| Some((channel.clone(), self.passages.get(channel)?.last?));
         let mut heard = self.heard.clone();
         heard.extend(arrived.iter().filter_map(last));
-        heard.retain(|channel, _| shards.values().any(|goal| goal.contains(channel)));
+        // Also of what is here no more: it may come back, and the journal here will not know it.
+        heard.retain(|channel, _| !has_expired(instrument(channel), now.utc.date()));
         Kept { shards, heard }
     }
 
@@ -356,12 +362,12 @@ impl Deputy {
         if heard.is_none_or(|at| now.monotonic.saturating_sub(at) > SILENT_AFTER) {
             self.passed.refuse(NOBODY);
         }
-        self.arrive()
+        self.arrive(now)
     }
 
     /// Notes which channels have arrived at shards of this recorder: first on the disk, so that it
     /// goes on with them after a restart, too. If that fails they have not arrived yet.
-    fn arrive(&mut self) -> Result<(), Refused> {
+    fn arrive(&mut self, now: Now) -> Result<(), Refused> {
         let arrived = |(channel, known): (&String, &Known)| {
             let here = !known.over && self.has(&known.to);
             (here && self.ferry.is_over(channel)).then(|| channel.clone())
@@ -370,7 +376,7 @@ impl Deputy {
         if arrived.is_empty() {
             return Ok(());
         }
-        let kept = self.kept(&BTreeMap::new(), &arrived);
+        let kept = self.kept(&BTreeMap::new(), &arrived, now);
         self.goals.write(&kept).map_err(Refused::Unkept)?;
         self.heard = kept.heard;
         for channel in &arrived {
@@ -393,7 +399,7 @@ impl Deputy {
     fn news(&mut self, seen: &Seen, asks: bool, passages: &[Passage], now: Now) -> News {
         self.hear(seen.words);
         let (wishes, waits) = self.passed.tell(seen.wishes);
-        let kept = asks.then(|| self.kept(&BTreeMap::new(), &BTreeSet::new()));
+        let kept = asks.then(|| self.kept(&BTreeMap::new(), &BTreeSet::new(), now));
         let shard = |(name, managed): (&Arc<str>, &Managed)| {
             let seen = seen.boards.get(&**name).copied();
             let keeps = kept.as_ref().and_then(|kept| kept.shards.get(&**name).cloned());

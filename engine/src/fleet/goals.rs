@@ -20,7 +20,7 @@ pub struct Kept {
     /// What each shard listens to.
     pub shards: BTreeMap<String, ChannelSet>,
     /// What recorders elsewhere have recorded last of channels that came from them: its digest,
-    /// which the journal here does not know.
+    /// which the journal here does not know; until the instrument has expired.
     pub heard: BTreeMap<String, u128>,
 }
 

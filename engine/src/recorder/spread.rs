@@ -51,11 +51,9 @@ pub fn deputize(
     now: Now,
 ) -> Deputy {
     let (ferry, overheard, roster) = steward::join(lines);
-    let Kept { shards: had, heard } = kept;
+    let Kept { heard, .. } = kept;
     for line in &mut *lines {
-        let own = had.get(&*line.shard);
-        let own = own.into_iter().flat_map(ChannelSet::iter);
-        for (channel, last) in own.filter_map(|it| Some((it, heard.get(it)?))) {
+        for (channel, last) in &heard {
             line.session.decoder_mut().heard_elsewhere(channel, *last, now);
         }
     }
