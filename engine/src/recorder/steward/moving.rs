@@ -1,13 +1,15 @@
 //! Channels that go from shard to shard: what the shards are told, and what does not arrive.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lifecycle::{Handover, Moving};
+use lifecycle::{ChannelSet, Handover, Moving};
 use schema::{Micros, Now};
 
 use super::Steward;
 use crate::fleet::Anew;
+use crate::reader::Board;
 use crate::recorder::ledger::{Broken, Ledger};
 use crate::session::{CauseKind, Gap, whose};
 
@@ -166,9 +168,22 @@ impl Steward {
             return;
         }
         let on_their_way: BTreeSet<&str> = self.handover.moves().map(|it| it.channel).collect();
+        let unnamed = self.ways.broken.iter().any(|it| it.named.is_none());
+        let swaps = unnamed.then(|| self.handover.swaps()).into_iter().flatten();
+        let goals: BTreeMap<Arc<str>, ChannelSet> =
+            swaps.map(|(shard, swap)| (shard, swap.goal)).collect();
+        // A shard that has begun anew goes on from what the other one has left before the exchange
+        // has acknowledged the channel there.
+        let awaits = |shard: &Arc<str>, channel: &str| {
+            let has = |board: &Board| board.channels().contains(channel);
+            let wanted = goals.get(shard).is_some_and(|goal| goal.contains(channel));
+            wanted && !self.boards.get(shard).is_some_and(has)
+        };
         let Ways { broken: all, owed, .. } = &mut self.ways;
         for broken in all.iter_mut().filter(|it| it.named.is_none()) {
-            if broken.until.is_none() && on_their_way.contains(&*broken.channel) {
+            let Broken { channel, shard, .. } = &*broken;
+            let open = on_their_way.contains(&**channel) || awaits(shard, channel);
+            if broken.until.is_none() && open {
                 continue;
             }
             (broken.named, *owed) = (Some(now.monotonic), true);
