@@ -86,9 +86,8 @@ impl Catalogue {
         match &wishes.channels {
             Channels::Selected => {
                 let lists = config.exchange.currencies.iter();
-                let lists: Result<Vec<List>, Failure> = lists
-                    .map(|currency| list(&rest, currency).map_err(|unlisted| unlisted.failure))
-                    .collect();
+                let lists: Result<Vec<List>, Failure> =
+                    lists.map(|currency| patiently(&PAUSES, || list(&rest, currency))).collect();
                 Self::select(config, choices, lists?)
             }
             Channels::From(place) => {
@@ -167,6 +166,24 @@ pub(super) fn list(rest: &Rest, currency: &str) -> Result<List, Unlisted> {
     List::parse(currency, &answer)
 }
 
+/// Asks an exchange that may say that it is asked too often: again, after a pause. Who ended and
+/// began anew instead would ask for all lists from the first one on, and might never get the last.
+fn patiently<T>(
+    pauses: &[Duration],
+    mut ask: impl FnMut() -> Result<T, Unlisted>,
+) -> Result<T, Failure> {
+    for pause in pauses {
+        match ask() {
+            Err(Unlisted { failure, throttled: true }) => {
+                tracing::warn!("the exchange is asked again in {} s: {failure}", pause.as_secs());
+                std::thread::sleep(*pause);
+            }
+            answer => return answer.map_err(|unlisted| unlisted.failure),
+        }
+    }
+    ask().map_err(|unlisted| unlisted.failure)
+}
+
 /// The `result` of a JSON-RPC answer, as its text.
 fn result_of(answer: &str) -> serde_json::Result<&RawValue> {
     #[derive(Deserialize)]
@@ -195,3 +212,36 @@ fn kind(error: &SelectionError) -> FailureKind {
 }
 
 const LOOK: Duration = Duration::from_millis(10);
+/// How long a start waits for an exchange that says that it is asked too often.
+const PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(throttled: [bool; 3]) -> (Option<&'static str>, usize) {
+        let mut asked = 0;
+        let answer = patiently(&[Duration::ZERO, Duration::ZERO], || {
+            asked += 1;
+            let failure = Failure::new(FailureKind::Exchange, "no");
+            match asked {
+                2 if !throttled[1] => Ok("a list"),
+                it => Err(Unlisted { failure, throttled: throttled[it - 1] }),
+            }
+        });
+        (answer.ok(), asked)
+    }
+
+    #[test]
+    fn an_exchange_that_is_asked_too_often_is_asked_again() {
+        assert_eq!(asked([true, false, false]), (Some("a list"), 2));
+        assert_eq!(asked([false, false, false]), (None, 1));
+        assert_eq!(asked([true, true, true]), (None, 3));
+    }
+}
