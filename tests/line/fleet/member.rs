@@ -24,6 +24,8 @@ pub(super) struct Member {
     /// Counts the lives and the deaths.
     pub(super) life: u64,
     pub(super) program: Option<Program>,
+    /// Whether its disk has no room.
+    pub(super) full: bool,
     /// Where wishes at its port go.
     pub(super) orders: Option<Orders>,
 }
@@ -38,7 +40,7 @@ pub(super) struct Managing {
 impl Member {
     pub(super) fn new(seed: u64) -> Self {
         let (disk, clock) = (Simulated::new(seed), Clock::simulated(Micros(START_US)));
-        Self { disk, clock, life: 0, program: None, orders: None }
+        Self { disk, clock, life: 0, program: None, full: false, orders: None }
     }
 
     fn begin(&mut self, now: u64) {
@@ -53,7 +55,7 @@ impl Member {
         (config, frame): (&Config, &Frame),
         now: u64,
         random: &mut Random,
-    ) {
+    ) -> Result<(), String> {
         self.begin(now);
         let (orders, intake) = control::orders();
         let program = Program::open(&self.disk, &self.clock, frame, |opened| {
@@ -65,8 +67,9 @@ impl Member {
             let deputy = recorder::deputize(&mut lines, &plan, kept, ties, opened.now);
             Ok(Cast { lines, deputy: Some(deputy), ..Cast::default() })
         });
-        self.program = Some(program.expect("its disk is sound"));
+        self.program = Some(program?);
         self.orders = Some(orders);
+        Ok(())
     }
 
     /// What a lifecycle was told last; none if it never was.
@@ -82,7 +85,7 @@ impl Member {
         lists: Vec<List>,
         now: u64,
         ask: impl FnOnce(&mut [Relay]) -> Told,
-    ) -> Managing {
+    ) -> Result<Managing, String> {
         self.begin(now);
         let told = self.told();
         let (orders, intake) = control::orders();
@@ -106,9 +109,9 @@ impl Member {
             managing = Some(Managing { relays, published });
             Ok(Cast { steward: Some(steward), ..Cast::default() })
         });
-        self.program = Some(program.expect("its disk is sound"));
+        self.program = Some(program?);
         self.orders = Some(orders);
-        managing.expect("the program began")
+        Ok(managing.expect("the program began"))
     }
 }
 

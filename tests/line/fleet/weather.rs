@@ -21,6 +21,8 @@ pub(super) enum Fault {
     PowerCut,
     /// A recorder, or the lifecycle, ends in order and is started again.
     Stop,
+    /// The disk of a recorder, or the lifecycle's, is full for a while.
+    DiskFull,
     /// A connection to the exchange is reset.
     Reset,
     /// The lifecycle and a recorder cannot reach each other for a while.
@@ -29,7 +31,7 @@ pub(super) enum Fault {
     Storm,
 }
 
-pub(super) const ALL: [Fault; 11] = [
+pub(super) const ALL: [Fault; 12] = [
     Fault::Move,
     Fault::MoveElsewhere,
     Fault::Choose,
@@ -38,6 +40,7 @@ pub(super) const ALL: [Fault; 11] = [
     Fault::KillTwo,
     Fault::PowerCut,
     Fault::Stop,
+    Fault::DiskFull,
     Fault::Reset,
     Fault::Parted,
     Fault::Storm,

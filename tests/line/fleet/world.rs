@@ -3,6 +3,7 @@
 mod sockets;
 mod speaking;
 mod strikes;
+mod turns;
 mod wishes;
 
 use std::cmp::Reverse;
@@ -49,6 +50,8 @@ enum Event {
     News(u64),
     /// Nobody waits for the answer any more.
     Late(u64),
+    /// A disk has room again.
+    Room(usize),
     Fault,
 }
 
@@ -168,7 +171,7 @@ impl World {
 
     /// The observer listens to everything from the first moment on.
     fn observe(&mut self) {
-        let lists = self.lists();
+        let lists = self.lists().expect("nobody has asked before");
         let catalogue = Catalogue::select(&self.config, &Choices::default(), lists);
         let plan = Plan::first(&catalogue.expect("there are options").groups);
         for (_, swap) in plan.expect("there is room").swaps() {
@@ -251,6 +254,10 @@ impl World {
             Event::Brief(letter) => self.brief_arrives(letter),
             Event::News(letter) => self.news_arrive(letter),
             Event::Late(letter) => self.late(letter),
+            Event::Room(member) => {
+                self.members[member].full = false;
+                self.members[member].disk.set_room(None);
+            }
             Event::Fault => self.fault(),
             _ => {}
         }
@@ -262,12 +269,16 @@ impl World {
         }
         if member == LIFECYCLE {
             if !self.start_lifecycle() {
-                return self.after(500_000, Event::Start(LIFECYCLE));
+                return self.after(3 * START_AGAIN_US, Event::Start(LIFECYCLE));
             }
         } else {
             let shards = SHARDS[member].map(String::from);
             let with = (&self.config, &self.frame);
-            self.members[member].record(&shards, with, self.now, &mut self.random);
+            let begun = self.members[member].record(&shards, with, self.now, &mut self.random);
+            if let Err(sentence) = begun {
+                self.full(member, &sentence);
+                return self.after(START_AGAIN_US, Event::Start(member));
+            }
             self.sockets[member].fill(None);
         }
         let life = self.members[member].life;
@@ -288,82 +299,11 @@ impl World {
         }
     }
 
-    fn lists(&mut self) -> Vec<List> {
+    /// What the exchange lists; nothing if it has been asked too often.
+    fn lists(&mut self) -> Option<Vec<List>> {
         let now = self.now;
-        let mut list = |it: &String| self.venue.list(it, now).expect("it answers");
+        let mut list = |it: &String| self.venue.list(it, now).ok();
         self.config.exchange.currencies.iter().map(&mut list).collect()
-    }
-
-    fn turn(&mut self, member: usize) {
-        let now = self.members[member].clock.now();
-        for link in 0..self.sockets[member].len() {
-            let Some(program) = &mut self.members[member].program else { return };
-            let (line, outbox) = program.link(link);
-            let shut = line.turn(now, None, outbox);
-            self.flush(member, link);
-            if shut {
-                self.received(member, link, &[], true);
-            }
-            self.watch(member, link);
-        }
-        if let Some(program) = &mut self.members[member].program {
-            program.turn(now);
-        }
-        self.after(50_000, Event::Turn(member, self.members[member].life));
-    }
-
-    fn append(&mut self, member: usize) {
-        let Some(program) = &mut self.members[member].program else { return };
-        let room = program.append().expect("the disk is sound");
-        assert!(room.is_none(), "there is room");
-        let pause = 5_000 + self.random.next() % 40_000;
-        self.after(pause, Event::Append(member, self.members[member].life));
-    }
-
-    fn sync(&mut self, member: usize) {
-        let Member { program, clock, life, .. } = &mut self.members[member];
-        let (Some(program), life) = (program, *life) else { return };
-        program.sync(clock.now()).expect("the disk is sound");
-        let pause = 900_000 + self.random.next() % 200_000;
-        self.after(pause, Event::Sync(member, life));
-    }
-
-    fn follow(&mut self, member: usize) {
-        let Member { program, clock, life, .. } = &mut self.members[member];
-        let (Some(program), life) = (program, *life) else { return };
-        let pause = program.follow(clock).expect("the disk is sound");
-        self.after(pause.as_micros() as u64, Event::Follow(member, life));
-    }
-
-    /// What the steward's threads do.
-    fn tend(&mut self) {
-        let now = self.members[LIFECYCLE].clock.now();
-        let Some(steward) = steward(&mut self.members) else { return };
-        let (due, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.questions).into_iter().partition(|(due, _)| *due <= self.now);
-        self.questions = later;
-        for (_, question) in due {
-            let answer = self.venue.list(&question.currency, self.now);
-            steward.answered(question, answer, now);
-        }
-        steward.turn(now);
-        while let Some(question) = steward.question(now) {
-            self.questions.push((self.now + self.random.next() % 3_000_000, question));
-        }
-        let goals: Vec<ChannelSet> = steward.swaps().map(|(_, swap)| swap.goal).collect();
-        goals.iter().for_each(|goal| self.venue.observe(goal.iter(), self.now));
-        self.wants(&goals);
-        self.hear_answers();
-        self.after(TEND_US, Event::Tend(self.members[LIFECYCLE].life));
-    }
-
-    fn look(&mut self, member: usize) {
-        let Member { program, clock, life, .. } = &mut self.members[member];
-        let (Some(program), life) = (program, *life) else { return };
-        let deputy = program.deputy.as_mut().expect("a recorder has one");
-        deputy.tend(clock.now()).expect("the disk is sound");
-        self.hear_answers();
-        self.after(LOOK_US, Event::Look(member, life));
     }
 
     fn clock(&self, member: usize) -> Now {
@@ -380,6 +320,9 @@ impl World {
         let steward = self.members[LIFECYCLE].program.as_ref().and_then(|it| it.steward.as_ref());
         let Some(steward) = steward else { return "there is no lifecycle".into() };
         let mut words = Vec::new();
+        if self.members.iter().any(|member| member.full) {
+            words.push("a disk is full".to_owned());
+        }
         let moves = steward.moves();
         if moves > 0 {
             words.push(format!("{moves} channels are on their way"));
@@ -491,6 +434,9 @@ pub(super) const NAMES: [&str; 3] = ["recorder a", "recorder b", "the lifecycle"
 const TEND_US: u64 = 100_000;
 /// How often the control API lets a deputy look.
 const LOOK_US: u64 = 250_000;
+/// A process that could not start is started again after this; a lifecycle is patient with an
+/// exchange that is asked too often.
+const START_AGAIN_US: u64 = 1_000_000;
 /// How long everything must be well before the end.
 const WELL_US: u64 = 6_000_000;
 /// After the weather, by when everything must be well.

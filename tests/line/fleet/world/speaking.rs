@@ -15,7 +15,7 @@ impl World {
         if !knows && self.members[..LIFECYCLE].iter().any(|it| it.program.is_none()) {
             return false;
         }
-        let (lists, now) = (self.lists(), self.now);
+        let (Some(lists), now) = (self.lists(), self.now) else { return false };
         let [a, b, lifecycle] = &mut self.members;
         let ask = |relays: &mut [Relay]| {
             let mut told = Told { at: Micros(START_US + now as i64), ..Told::default() };
@@ -29,7 +29,13 @@ impl World {
             told.complete()
         };
         let with = (&self.config, &self.frame);
-        self.managing = Some(lifecycle.manage(with, lists, now, ask));
+        match lifecycle.manage(with, lists, now, ask) {
+            Ok(managing) => self.managing = Some(managing),
+            Err(sentence) => {
+                self.full(LIFECYCLE, &sentence);
+                return false;
+            }
+        }
         (self.waits, self.questions) = ([None; 2], Vec::new());
         true
     }

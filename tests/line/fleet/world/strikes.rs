@@ -53,6 +53,14 @@ impl World {
                 let member = self.random.below(3);
                 self.stop(member)
             }
+            Fault::DiskFull => {
+                let member = self.random.below(3);
+                let length = 1_000_000 + self.random.next() % 25_000_000;
+                self.members[member].full = true;
+                self.members[member].disk.set_room(Some(self.random.next() % 30_000));
+                self.after(length, Event::Room(member));
+                Some(format!("{} for {:.3} s", NAMES[member], length as f64 / 1e6))
+            }
             Fault::Reset => {
                 let (member, link) = (self.random.below(2), self.random.below(4));
                 let socket = self.sockets[member][link]?;
@@ -61,7 +69,8 @@ impl World {
             }
             Fault::Parted => {
                 let recorder = self.random.below(2);
-                let length = 500_000 + self.random.next() % 45_000_000;
+                let longest = self.random.pick(&[45_000_000, 45_000_000, 100_000_000]);
+                let length = 500_000 + self.random.next() % longest;
                 self.parted_until[recorder] = self.now + length;
                 Some(format!("{} for {:.3} s", NAMES[recorder], length as f64 / 1e6))
             }
@@ -83,9 +92,26 @@ impl World {
 
     fn stop(&mut self, member: usize) -> Option<String> {
         let program = self.members[member].program.take()?;
-        let (journal, sink) = program.end(&self.members[member].clock).expect("all is well");
-        assert_eq!(journal, sink, "the sink has everything");
+        match program.end(&self.members[member].clock) {
+            Ok((journal, sink)) => assert_eq!(journal, sink, "the sink has everything"),
+            Err(sentence) => self.full(member, &sentence),
+        }
         Some(self.gone(member, false))
+    }
+
+    /// A member has failed, which it may if its disk has no room.
+    pub(super) fn full(&mut self, member: usize, sentence: &str) {
+        assert!(self.members[member].full, "its disk is sound: {sentence}");
+        self.note(&format!("{}: {sentence}", NAMES[member]));
+        self.record.saw("the disk is found full");
+    }
+
+    /// A process has ended itself.
+    pub(super) fn failed(&mut self, member: usize, sentence: &str) {
+        self.full(member, sentence);
+        self.members[member].program = None;
+        let words = self.gone(member, false);
+        self.record.faults.push((self.now, words));
     }
 
     /// A process is gone, and started again after a while.
