@@ -64,8 +64,18 @@ pub(super) fn judge(past: Past) -> Verdict {
     check_stored(&record, &venue, &counts);
     let others = |gap: &Gap, later: &Gap| later.written != gap.written;
     let gaps: Vec<Gap> = archives.iter().flat_map(|it| gaps_of_lives(it, others)).collect();
-    check_gaps(&record, &venue, &gaps);
     let unwanted = record.wishes.unwanted(&record.homes);
+    let expired = venue.expired();
+    // The exchange acknowledges nothing any more of what has expired, and of what nobody wanted for
+    // a while trades are missed.
+    let excused = |gap: &Gap| match &*gap.cause {
+        "subscription_refused" => expired.contains(&gap.instrument),
+        "trade_seq" => unwanted.get(&*gap.instrument).into_iter().flatten().any(|span| {
+            span.start <= since_start(gap.end) && since_start(Some(gap.start)) <= span.end
+        }),
+        _ => false,
+    };
+    check_gaps(&record, &gaps, excused);
     let wanted = |name: &str, at: u64| {
         let spans = unwanted.get(name).into_iter().flatten();
         !spans.clone().any(|span| span.contains(&at))
@@ -120,14 +130,12 @@ fn check_stored(record: &Record, venue: &Venue, counts: &HashMap<&str, usize>) {
 }
 
 /// A gap follows a fault, and has ended. In a calm world there is none.
-fn check_gaps(record: &Record, venue: &Venue, gaps: &[Gap]) {
-    let expired = venue.expired();
+fn check_gaps(record: &Record, gaps: &[Gap], excused: impl Fn(&Gap) -> bool) {
     for gap in gaps {
-        // Whoever cannot be reached for long may have forgotten what it held, and the exchange
-        // acknowledges nothing any more of what has expired.
+        // Whoever cannot be reached for long may have forgotten what it held.
         let forgot = gap.cause == "takeover_unverified";
-        let over = gap.cause == "subscription_refused" && expired.contains(&gap.instrument);
-        assert!(!record.calm || forgot || over, "nothing was missed: {gap:?}");
+        let excused = excused(gap);
+        assert!(!record.calm || forgot || excused, "nothing was missed: {gap:?}");
         let end = gap.end.unwrap_or_else(|| panic!("it has not ended: {gap:?}"));
         let follows = |(at, _): &(u64, String)| {
             let at = START_US + *at as i64;
@@ -135,7 +143,7 @@ fn check_gaps(record: &Record, venue: &Venue, gaps: &[Gap]) {
             let hole = gap.cause == "trade_seq" && gap.start <= at;
             (hole || gap.start.abs_diff(at) <= FOLLOWS_US) && at <= end
         };
-        let fault = over || record.faults.iter().any(follows);
+        let fault = excused || record.faults.iter().any(follows);
         assert!(fault, "it follows no fault: {gap:?}");
     }
 }

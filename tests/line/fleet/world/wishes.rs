@@ -191,11 +191,20 @@ impl World {
         if dropped.is_empty() {
             return;
         }
-        let over = self.venue.expired();
+        let (open, over) = (self.venue.instruments(), self.venue.expired());
+        let given_up =
+            |name: &str| self.record.wishes.is_wanted(name) != Some(true) || over.contains(name);
         for channel in dropped {
-            let name = channel.split('.').nth(1).unwrap_or_default();
-            let wished = self.record.wishes.is_wanted(name) != Some(true);
-            assert!(wished || over.contains(name), "nobody said that {channel} is not wanted");
+            let right = match channel.strip_prefix("trades.option.") {
+                // All options of a currency.
+                Some(rest) => {
+                    let of = rest.split('.').next().unwrap_or_default();
+                    let options = open.iter().filter(|it| is_option(it) && it.starts_with(of));
+                    options.into_iter().all(|name| given_up(name))
+                }
+                None => given_up(channel.split('.').nth(1).unwrap_or_default()),
+            };
+            assert!(right, "nobody said that {channel} is not wanted");
         }
     }
 
@@ -212,13 +221,16 @@ impl World {
         for name in self.venue.instruments() {
             let shards = planned.get(&name).copied().unwrap_or(0);
             let wanted = self.record.wishes.is_wanted(&name);
-            let option = name.ends_with("-C") || name.ends_with("-P");
-            if option && wanted.is_some_and(|wanted| shards != usize::from(wanted)) {
+            if is_option(&name) && wanted.is_some_and(|wanted| shards != usize::from(wanted)) {
                 words.push(format!("{name} is wanted {wanted:?} and planned for {shards} shards"));
             }
         }
         words
     }
+}
+
+fn is_option(name: &str) -> bool {
+    name.ends_with("-C") || name.ends_with("-P")
 }
 
 /// `ACKNOWLEDGED_MAX` of the control API.
