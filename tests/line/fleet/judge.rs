@@ -90,10 +90,9 @@ pub(super) fn judge(past: Past) -> Verdict {
                 if !counts.contains_key(key) {
                     let gap = record.named(sent, key, name, &gaps);
                     // Trades are asked for again, whatever kept them away; but nobody asks after
-                    // what was given up meanwhile.
-                    let again = sent.at..since_start(gap.end).saturating_add(ASKED_US);
+                    // what was given up before a recorder that can ask was told of it.
                     let mut spans = unwanted.get(name).into_iter().flatten();
-                    let given_up = spans.any(|span| again.contains(&span.start));
+                    let given_up = spans.any(|span| span.start >= sent.at);
                     let trade = key.split(' ').next().is_some_and(|it| it.ends_with("_trades"));
                     assert!(!trade || given_up, "not asked for again: {key}\n{gap:#?}");
                     *named.entry(gap.cause.clone()).or_default() += 1;
@@ -190,7 +189,5 @@ fn since_start(end: Option<i64>) -> u64 {
 
 /// How far from a move a gap of either shard may name what is missing.
 const MOVED_US: u64 = 5_000_000;
-/// By when trades are asked for that an outage has kept away.
-const ASKED_US: u64 = 60_000_000;
 /// A gap begins where everything was certainly there, so long before the fault at most.
 const FOLLOWS_US: u64 = 60_000_000;
