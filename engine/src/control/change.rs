@@ -161,8 +161,8 @@ pub(super) async fn make(hub: &Hub, verb: Verb, names: Vec<String>) -> Done {
     };
     let mut progress = Progress::new(verb, names, outcomes);
     let look = |progress: &mut Progress| {
-        let boards = hub.sources.shards.iter().map(|shard| &shard.board);
-        progress.look(&hub.sources.published.look(), boards);
+        let shards = hub.sources.shards.iter().map(|shard| (&shard.board, &*shard.line));
+        progress.look(&hub.sources.published.look(), shards);
         progress.is_over() || Instant::now() >= deadline
     };
     while !passed_on && !look(&mut progress) {

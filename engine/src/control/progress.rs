@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::orders::{Outcome, Verb};
 use super::overview::{Overview, Planned};
+use crate::metrics::{self, State};
 use crate::reader::Board;
 
 /// A wish on its way.
@@ -13,8 +14,8 @@ pub struct Progress {
     verb: Verb,
     /// What was wished of which instrument, in the order of the wish.
     outcomes: Vec<(String, Outcome)>,
-    /// The changes of all boards that were seen.
-    changes: Option<u64>,
+    /// The changes of all boards that were seen, and the shards that are there.
+    changes: Option<(u64, usize)>,
 }
 
 impl Progress {
@@ -28,13 +29,14 @@ impl Progress {
     pub fn look<'a>(
         &mut self,
         overview: &Overview,
-        boards: impl Iterator<Item = &'a Board> + Clone,
+        shards: impl Iterator<Item = (&'a Board, &'a metrics::Line)> + Clone,
     ) {
-        let shown: u64 = boards.clone().map(Board::changes).sum();
-        if self.changes.replace(shown) == Some(shown) {
+        let changes = shards.clone().map(|(board, _)| board.changes()).sum();
+        let there = shards.clone().filter(|(_, meters)| is_there(meters)).count();
+        if self.changes.replace((changes, there)) == Some((changes, there)) {
             return;
         }
-        let shown = Shown::new(overview, boards);
+        let shown = Shown::new(overview, shards);
         for (name, outcome) in &mut self.outcomes {
             if *outcome == Outcome::Planned && shown.is(&self.verb, name) {
                 *outcome = Outcome::Done;
@@ -68,13 +70,19 @@ struct Shown {
 }
 
 impl Shown {
-    fn new<'a>(overview: &Overview, boards: impl Iterator<Item = &'a Board>) -> Self {
+    fn new<'a>(
+        overview: &Overview,
+        shards: impl Iterator<Item = (&'a Board, &'a metrics::Line)>,
+    ) -> Self {
         let (mut lacking, mut stray) = (BTreeSet::new(), BTreeSet::new());
         let (mut heard, mut planned) = (BTreeSet::new(), BTreeMap::new());
-        for (Planned { shard, goal, .. }, board) in overview.shards.iter().zip(boards) {
+        for (it, (board, meters)) in overview.shards.iter().zip(shards) {
+            let Planned { shard, goal, .. } = it;
             let shown = board.channels();
             planned.insert(Arc::clone(shard), owned(goal.instruments()));
-            let missing = goal.owned().filter(|(_, channel)| !shown.contains(channel));
+            // What a recorder that does not answer had acknowledged may be so no longer.
+            let certain = is_there(meters);
+            let missing = goal.owned().filter(|(_, it)| !certain || !shown.contains(it));
             lacking.extend(missing.map(|(name, _)| name.to_owned()));
             let others = shown.owned().filter(|(_, channel)| !goal.contains(channel));
             stray.extend(others.map(|(name, _)| name.to_owned()));
@@ -98,6 +106,11 @@ impl Shown {
     fn is_planned(&self, name: &str) -> bool {
         self.planned.values().any(|names| names.contains(name))
     }
+}
+
+/// Whether a shard's connection is there, and its recorder answers.
+fn is_there(meters: &metrics::Line) -> bool {
+    meters.state() != State::Connecting
 }
 
 fn owned(names: BTreeSet<&str>) -> BTreeSet<String> {

@@ -168,7 +168,7 @@ impl Stage {
         let Self::Planned(mut progress) = self else { return self };
         let overview = planned.look();
         let ends = overview.shards.iter().filter_map(|planned| all.get(&planned.shard));
-        progress.look(&overview, ends.map(|end| &end.board));
+        progress.look(&overview, ends.map(|end| (&end.board, &*end.meters)));
         match progress.is_over() || late {
             true => Self::Over(progress.outcomes().into_iter().map(|(_, it)| it).collect()),
             false => Self::Planned(progress),
@@ -190,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::control::{Overview, Planned, orders};
+    use crate::metrics::State;
 
     /// A recorder's side and the lifecycle's.
     struct Ways {
@@ -251,6 +252,7 @@ mod tests {
         fn acknowledge(&self) {
             let channels: ChannelSet = [CHANNEL.to_owned()].into_iter().collect();
             self.all["b"].board.show(&channels);
+            self.all["b"].meters.set_state(State::Recording);
         }
     }
 
@@ -272,6 +274,11 @@ mod tests {
         speak(&mut ways, [true, true]);
         assert!(answer.try_recv().is_err(), "nothing is acknowledged");
         ways.acknowledge();
+        ways.all["b"].meters.set_state(State::Connecting);
+        speak(&mut ways, [true, true]);
+        speak(&mut ways, [true, true]);
+        assert!(answer.try_recv().is_err(), "its recorder does not answer any more");
+        ways.all["b"].meters.set_state(State::Recording);
         speak(&mut ways, [true, true]);
         speak(&mut ways, [false, true]);
         assert!(answer.try_recv().is_err(), "the answer was lost");
