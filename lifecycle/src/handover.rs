@@ -39,6 +39,8 @@ pub struct Handover {
     behind: bool,
     /// Whether goals have changed and nobody was told yet.
     changed: bool,
+    /// Whether the shards are in other processes.
+    elsewhere: bool,
 }
 
 /// A channel on its way, as others see it.
@@ -54,6 +56,8 @@ pub struct Moving<'a> {
     pub to: &'a str,
     /// Whether the first one has let go, or is to.
     pub leaves: bool,
+    /// Whether nobody was to have it before: the second one takes it at once.
+    pub returns: bool,
 }
 
 /// Where the shards' states meet: whoever gives a channel leaves what it knows of it there.
@@ -85,6 +89,7 @@ struct Move {
     to: usize,
     stage: Stage,
     since: Duration,
+    returns: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +121,7 @@ impl Handover {
             cancelled,
             behind: false,
             changed: false,
+            elsewhere: false,
         }
     }
 
@@ -146,11 +152,13 @@ impl Handover {
             from: &self.shards[it.from],
             to: &self.shards[it.to],
             leaves: it.stage == Stage::Leaving,
+            returns: it.returns,
         })
     }
 
-    /// The way of a plan's shards that had these goals before, on to the plan. Channels of `left`
-    /// had left their shards then and had not arrived at their new ones, in whose goals they are.
+    /// The way of a plan's shards in other processes that had these goals before, on to the plan.
+    /// Channels of `left` had left their shards then and had not arrived at their new ones, in
+    /// whose goals they are.
     #[must_use]
     pub fn resume(
         plan: Plan,
@@ -167,11 +175,11 @@ impl Handover {
             let (Some(from), Some(to)) = (place(from), place(to)) else { continue };
             crossings.announce(channel, &new.shards[from], &new.shards[to]);
             crossings.let_go(channel);
-            let stage = Stage::Leaving;
-            new.moves.insert(channel.clone(), Move { from, to, stage, since: now });
+            let (stage, returns) = (Stage::Leaving, false);
+            new.moves.insert(channel.clone(), Move { from, to, stage, since: now, returns });
         }
         // Also what has not changed: nobody knows what arrived of it.
-        (new.behind, new.changed) = (true, true);
+        (new.behind, new.changed, new.elsewhere) = (true, true, true);
         new
     }
 
@@ -305,8 +313,8 @@ impl Handover {
                     Some(_) if self.cancelled.contains(&channel) => self.behind = true,
                     Some(home) => {
                         crossings.announce(&channel, &self.shards[shard], &self.shards[*home]);
-                        let stage = Stage::Announced;
-                        let new = Move { from: shard, to: *home, stage, since: now };
+                        let (from, to, stage) = (shard, *home, Stage::Announced);
+                        let new = Move { from, to, stage, since: now, returns: false };
                         self.moves.insert(channel.clone(), new);
                     }
                     None => {
@@ -331,11 +339,12 @@ impl Handover {
                 // Nobody has it, and whoever had it last knows what was recorded.
                 crossings.announce(&channel, &self.shards[from], &self.shards[home]);
                 crossings.let_go(&channel);
-                if !heard(&self.shards[from], &channel) {
+                // What is known of a shard elsewhere may be old: it says itself what it notes.
+                if !self.elsewhere && !heard(&self.shards[from], &channel) {
                     crossings.silent(&channel);
                 }
-                let stage = Stage::Leaving;
-                self.moves.insert(channel, Move { from, to: home, stage, since: now });
+                let (to, stage, returns) = (home, Stage::Leaving, true);
+                self.moves.insert(channel, Move { from, to, stage, since: now, returns });
             }
         }
         changed

@@ -66,10 +66,14 @@ impl Echoes {
         }
     }
 
-    /// Notes no more: what was noted.
+    /// Notes no more: what was noted, and what others had recorded, which may not have been said
+    /// here since.
     pub(super) fn end(&mut self, voice: Voice, name: &str) -> Digests {
-        let noted = self.ear(voice).noted.remove(name).unwrap_or_default();
-        noted.since.into_iter().map(|(digest, _)| digest).chain(noted.before).collect()
+        let Ear { noted, taken } = self.ear(voice);
+        let noted = noted.remove(name).unwrap_or_default();
+        let taken = taken.remove(name).map(|(digests, _)| digests).unwrap_or_default();
+        let since = noted.since.into_iter().map(|(digest, _)| digest);
+        since.chain(noted.before).chain(taken).collect()
     }
 
     /// What a name's giver has recorded.

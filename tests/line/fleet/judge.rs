@@ -66,13 +66,15 @@ pub(super) fn judge(past: Past) -> Verdict {
     let gaps: Vec<Gap> = archives.iter().flat_map(|it| gaps_of_lives(it, others)).collect();
     let unwanted = record.wishes.unwanted(&record.homes);
     let expired = venue.expired();
-    // The exchange acknowledges nothing any more of what has expired, and of what nobody wanted for
-    // a while trades are missed.
+    // The exchange acknowledges nothing any more of what has expired; of what nobody wanted for a
+    // while trades are missed, and its new shard may have to forget what it heard first.
     let excused = |gap: &Gap| match &*gap.cause {
         "subscription_refused" => expired.contains(&gap.instrument),
-        "trade_seq" => unwanted.get(&*gap.instrument).into_iter().flatten().any(|span| {
-            span.start <= since_start(gap.end) && since_start(Some(gap.start)) <= span.end
-        }),
+        "trade_seq" | "takeover_unverified" => {
+            unwanted.get(&*gap.instrument).into_iter().flatten().any(|span| {
+                span.start <= since_start(gap.end) && since_start(Some(gap.start)) <= span.end
+            })
+        }
         _ => false,
     };
     check_gaps(&record, &gaps, excused);

@@ -104,6 +104,19 @@ fn ticks_of_another_phase_are_all_stored() {
     stored(&mut passage, &[10, 20, 30], &[15, 25, 35, 45]);
 }
 
+/// A process that began anew and has not heard the channel since knows it from its own disk.
+#[test]
+fn what_was_recorded_elsewhere_is_handed_on() {
+    let mut before = Passage::of(TICKER);
+    before.give_hears(&tickers(&[1]));
+    let estate = Decode::give(&mut before.giver.decoder, TICKER, None);
+    let mut passage = Passage::of(TICKER);
+    let now = passage.giver.now;
+    passage.giver.decoder.heard_elsewhere(TICKER, estate.last().unwrap(), now);
+    passage.cross().take_hears(&tickers(&[1, 2]));
+    stored(&mut passage, &[], &[2]);
+}
+
 #[test]
 fn a_minute_later_nothing_is_an_echo() {
     let mut passage = Passage::of(TICKER);

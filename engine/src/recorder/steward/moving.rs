@@ -61,7 +61,13 @@ impl Ways {
     /// A channel may lack something from then until it arrives.
     fn breaks(&mut self, moving: &Moving<'_>, since: Micros) {
         let Moving { channel, to, .. } = *moving;
-        if !self.broken.iter().any(|it| it.channel == channel && it.until.is_none()) {
+        let mut all = self.broken.iter_mut();
+        if let Some(broken) = all.find(|it| it.channel == channel && it.until.is_none()) {
+            // It may have gone on since.
+            if *broken.shard != *to {
+                (broken.shard, self.owed) = (to.into(), true);
+            }
+        } else {
             // Since it was let go, only its taker has it, who forgets it.
             let since = self.left_at.get(channel).map_or(since, |left| since.min(*left));
             let (channel, shard) = (channel.to_owned(), to.into());
@@ -122,6 +128,13 @@ impl Steward {
         let new = Micros(now.utc.0 - UNDER_WAY_US);
         let since = |it: &Moving<'_>| ways.left_at.get(it.channel).copied().unwrap_or(new);
         let left_at = leaving.iter().map(|it| (it.channel.to_owned(), since(it))).collect();
+        // What comes back is let go before its taker holds it for good, and whoever had it may
+        // record on.
+        let back: Vec<&Moving<'_>> = leaving
+            .iter()
+            .filter(|it| it.returns && !ways.left_at.contains_key(it.channel))
+            .collect();
+        back.into_iter().for_each(|it| ways.breaks(it, new));
         ways.owed |= left_at != ways.left_at;
         ways.left_at = left_at;
         for moving in &leaving {
@@ -192,9 +205,7 @@ impl Steward {
             let Broken { channel, shard, since, .. } = broken;
             let kind = CauseKind::TakeoverUnverified;
             let gap = Gap { shard, instrument: whose(channel), since: *since, kind };
-            let detail = format!(
-                "{channel}: a recorder or the lifecycle began anew while it was on its way"
-            );
+            let detail = format!("{channel}: what came while it was on its way may be missing");
             tracing::error!(shard = &**shard, "{detail}");
             gap.write(Some(until), &detail, now, &mut self.desk.rows);
         }
