@@ -40,7 +40,8 @@ pub struct Told {
     pub at: Micros,
 }
 
-/// What may be missing of a channel, as a process began anew while it was on its way.
+/// What may be missing of a channel: a process began anew while it was on its way, or nobody was to
+/// have it before.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Broken {

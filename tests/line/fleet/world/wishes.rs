@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use lifecycle::instrument;
 use tapedeck::control::{Answer, Order, Outcome, Verb};
 use tapedeck::recorder::steward::Steward;
 
@@ -202,7 +203,7 @@ impl World {
                     let options = open.iter().filter(|it| is_option(it) && it.starts_with(of));
                     options.into_iter().all(|name| given_up(name))
                 }
-                None => given_up(channel.split('.').nth(1).unwrap_or_default()),
+                None => given_up(instrument(channel)),
             };
             assert!(right, "nobody said that {channel} is not wanted");
         }
@@ -212,8 +213,7 @@ impl World {
     pub(super) fn misplanned(&self, steward: &Steward) -> Vec<String> {
         let mut planned: BTreeMap<String, usize> = BTreeMap::new();
         for (_, swap) in steward.swaps() {
-            for channel in swap.goal.iter().filter_map(|it| it.strip_prefix("ticker.")) {
-                let name = channel.split('.').next().unwrap_or_default();
+            for name in swap.goal.instruments() {
                 *planned.entry(name.to_owned()).or_default() += 1;
             }
         }
