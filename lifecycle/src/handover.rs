@@ -9,7 +9,7 @@ use schema::Date;
 
 use crate::choices::has_expired;
 use crate::plan::instrument;
-use crate::{ChannelSet, Plan, Swap};
+use crate::{ChannelSet, Group, Overflow, Plan, Swap};
 
 /// The goals of all shards, while channels go from one to another.
 ///
@@ -129,6 +129,17 @@ impl Handover {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The plan that follows when the groups' channels have become these ([`Plan::next`]): what
+    /// comes back goes to the shard that has it still, or had it last.
+    #[must_use]
+    pub fn next_plan(&self, groups: &[Group]) -> (Plan, Vec<Overflow>) {
+        let last = |channel: &str| {
+            let has = self.goals.iter().position(|goal| goal.contains(channel));
+            has.or_else(|| self.former.get(channel).copied()).map(|at| &*self.shards[at])
+        };
+        self.plan.next(groups, last)
     }
 
     /// This plan is to be reached from now on; its shards are those of the first one.

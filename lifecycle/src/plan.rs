@@ -133,10 +133,15 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The first plan of shards that had these channels before: what is still wanted stays where it
-    /// was, as in [`next`](Self::next). What two of them had stays with the first.
+    /// The first plan of shards that had these channels before, and of `former` ones, which nobody
+    /// had any more, those: what is still wanted stays where it was, as in [`next`](Self::next).
+    /// What two of them had stays with the first.
     #[must_use]
-    pub fn resume(groups: &[Group], had: &BTreeMap<String, ChannelSet>) -> (Self, Vec<Overflow>) {
+    pub fn resume(
+        groups: &[Group],
+        had: &BTreeMap<String, ChannelSet>,
+        former: &BTreeMap<String, String>,
+    ) -> (Self, Vec<Overflow>) {
         let mut shards = Vec::new();
         let mut placed = ChannelSet::default();
         for group in groups {
@@ -149,7 +154,8 @@ impl Plan {
                 shards.push(Shard { name, group, capacity, channels });
             }
         }
-        Self { generation: 0, shards }.next(groups)
+        let last = |channel: &str| former.get(channel).map(String::as_str);
+        Self { generation: 0, shards }.next(groups, last)
     }
 
     /// Its number: a later plan has a higher one.
@@ -172,13 +178,19 @@ impl Plan {
         })
     }
 
-    /// The plan that follows when the groups' channels have become these: what is still wanted
-    /// stays where it is, what is new goes to the shard that listens to its instrument already,
-    /// else to the emptiest one. Also the channels that found no room, by group: an alarm.
+    /// The plan that follows when the groups' channels have become these. What is still wanted
+    /// stays where it is; what comes back goes to the shard that had it `last`, and trades do so
+    /// even if another channel has to leave for them; what is new goes to the shard that listens to
+    /// its instrument already; what is left goes to the emptiest one. Also the channels that found
+    /// no room, by group: an alarm.
     ///
     /// The groups are those of the first plan; only their channels may differ.
     #[must_use]
-    pub fn next(&self, groups: &[Group]) -> (Self, Vec<Overflow>) {
+    pub fn next<'a>(
+        &self,
+        groups: &[Group],
+        last: impl Fn(&str) -> Option<&'a str>,
+    ) -> (Self, Vec<Overflow>) {
         let mut shards = Vec::new();
         let mut overflows = Vec::new();
         let mut left = self.shards.as_slice();
@@ -186,7 +198,7 @@ impl Plan {
             assert!(group.shards <= left.len(), "the groups are those of the first plan");
             let (old, rest) = left.split_at(group.shards);
             left = rest;
-            let (new, homeless) = group.follow(old);
+            let (new, homeless) = group.follow(old, &last);
             shards.extend(new);
             if homeless > 0 {
                 let room = group.shards * group.capacity;
@@ -264,14 +276,25 @@ impl Group {
     }
 
     /// The group's shards after `old`, and how many channels found no room.
-    fn follow(&self, old: &[Shard]) -> (Vec<Shard>, usize) {
+    fn follow<'a>(
+        &self,
+        old: &[Shard],
+        last: impl Fn(&str) -> Option<&'a str>,
+    ) -> (Vec<Shard>, usize) {
         let mut homes: BTreeMap<&str, usize> = BTreeMap::new();
         let mut shards: Vec<Shard> = Vec::with_capacity(old.len());
         let mut placed = ChannelSet::default();
+        let had: ChannelSet = old.iter().flat_map(|shard| shard.channels.iter()).collect();
+        let back: Vec<(&str, Option<&str>)> =
+            self.channels.without(&had).map(|channel| (channel, last(channel))).collect();
         for (number, shard) in old.iter().enumerate() {
             assert_eq!(shard.name, self.shard_name(number), "a shard keeps its name");
             let stays = shard.channels.iter().filter(|channel| self.channels.contains(channel));
-            let channels: ChannelSet = stays.take(self.capacity).collect();
+            let back = back.iter().filter(|(_, last)| *last == Some(&*shard.name));
+            let mut own: Vec<&str> = stays.chain(back.map(|(channel, _)| *channel)).collect();
+            // Those before the others, as nobody else knows which of them are recorded.
+            own.sort_by_key(|channel| !channel.starts_with(TRADES));
+            let channels: ChannelSet = own.into_iter().take(self.capacity).collect();
             placed.extend(channels.iter());
             homes.extend(shard.channels.iter().map(|channel| (instrument(channel), number)));
             shards.push(Shard { capacity: self.capacity, channels, ..shard.clone() });
@@ -305,9 +328,15 @@ pub fn instrument(channel: &str) -> &str {
     }
 }
 
+/// How channels of trades begin.
+const TRADES: &str = "trades.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// No channel comes back.
+    const NOBODY: fn(&str) -> Option<&'static str> = |_| None;
 
     fn group(name: &str, shards: usize, capacity: usize, channels: &str) -> Group {
         let channels = channels.split_whitespace().collect();
@@ -332,11 +361,15 @@ mod tests {
             of.iter().map(|(shard, channels)| ((*shard).to_owned(), set(channels))).collect()
         };
         let groups = [group("btc", 2, 3, "a b c d")];
+        let former = BTreeMap::from([("y".to_owned(), "btc-9".to_owned())]);
         let (plan, overflows) =
-            Plan::resume(&groups, &had(&[("btc-0", "d c x"), ("btc-1", "c a")]));
+            Plan::resume(&groups, &had(&[("btc-0", "d c x"), ("btc-1", "c a")]), &former);
         assert_eq!((show(&plan).as_str(), overflows.len()), ("btc-0: c d, btc-1: a b", 0));
-        let (plan, _) = Plan::resume(&groups, &had(&[]));
+        let (plan, _) = Plan::resume(&groups, &had(&[]), &BTreeMap::new());
         assert_eq!(show(&plan), "btc-0: a c, btc-1: b d");
+        let former = former.into_iter().chain([("b".to_owned(), "btc-0".to_owned())]).collect();
+        let (plan, _) = Plan::resume(&groups, &had(&[("btc-1", "c")]), &former);
+        assert_eq!(show(&plan), "btc-0: a b, btc-1: c d");
     }
 
     fn show(plan: &Plan) -> String {
@@ -351,19 +384,38 @@ mod tests {
         let plan = Plan::first(&[group("btc", 2, 3, "ticker.A.x ticker.B.x ticker.C.x")]).unwrap();
         assert_eq!(show(&plan), "btc-0: ticker.A.x ticker.C.x, btc-1: ticker.B.x");
         let wanted = "book.B.x ticker.B.x ticker.C.x ticker.D.x trades.option.BTC.x";
-        let (next, overflows) = plan.next(&[group("btc", 2, 3, wanted)]);
+        let (next, overflows) = plan.next(&[group("btc", 2, 3, wanted)], NOBODY);
         assert_eq!(
             show(&next),
             "btc-0: ticker.C.x ticker.D.x trades.option.BTC.x, btc-1: book.B.x ticker.B.x"
         );
         assert!(overflows.is_empty());
         assert!(next.swaps().all(|(_, swap)| swap.generation == 2));
-        let (last, overflows) = next.next(&[group("btc", 2, 3, "a b c d e f g h")]);
+        let (last, overflows) = next.next(&[group("btc", 2, 3, "a b c d e f g h")], NOBODY);
         assert_eq!(last.channels(), 6, "what finds room is recorded");
         assert_eq!(
             overflows.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["shard group btc has room for 6 channels, not for 8"]
         );
+    }
+
+    /// Whoever recorded trades knows which ones it has; another process would not.
+    #[test]
+    fn what_comes_back_goes_to_who_had_it_last() {
+        let plan = Plan::first(&[group("btc", 2, 2, "ticker.A.x ticker.B.x")]).unwrap();
+        let last = |channel: &str| (channel != "ticker.D.x").then_some("btc-0");
+        let all = "ticker.A.x ticker.B.x ticker.C.x";
+        let (back, _) = plan.next(&[group("btc", 2, 2, all)], last);
+        assert_eq!(show(&back), "btc-0: ticker.A.x ticker.C.x, btc-1: ticker.B.x");
+        let all = "ticker.A.x ticker.B.x ticker.C.x trades.option.BTC.x";
+        let (full, overflows) = back.next(&[group("btc", 2, 2, all)], last);
+        assert_eq!(
+            (show(&full).as_str(), overflows.len()),
+            ("btc-0: ticker.A.x trades.option.BTC.x, btc-1: ticker.B.x ticker.C.x", 0)
+        );
+        let all = "ticker.A.x ticker.B.x ticker.C.x ticker.D.x trades.option.BTC.x";
+        let (over, overflows) = full.next(&[group("btc", 2, 2, all)], last);
+        assert_eq!((show(&over), overflows.len()), (show(&full), 1), "who is there stays");
     }
 
     /// Months of listings and expiries: every wanted channel is in one shard while there is room,
@@ -390,7 +442,7 @@ mod tests {
                 for n in 0..draw(100 - wanted.len() + 1) {
                     wanted.insert(format!("ticker.D{day}N{n}.x"));
                 }
-                let (next, overflows) = plan.next(&groups(&wanted));
+                let (next, overflows) = plan.next(&groups(&wanted), NOBODY);
                 assert!(overflows.is_empty(), "seed {seed}: {overflows:?}");
                 assert_eq!(next.channels(), wanted.len(), "seed {seed}");
                 for ((_, before), (name, after)) in plan.swaps().zip(next.swaps()) {

@@ -37,7 +37,7 @@ pub fn resumed(config: &Config, shards: &[String], kept: &Kept) -> Plan {
         // It may have had more for a moment: nobody is here who could say what it is to leave.
         Group { name, shards: 1, capacity: capacity.max(channels.len()), channels }
     };
-    Plan::resume(&own.map(group).collect::<Vec<_>>(), &kept.shards).0
+    Plan::resume(&own.map(group).collect::<Vec<_>>(), &kept.shards, &BTreeMap::new()).0
 }
 
 /// Who does what a lifecycle says of a recorder's lines. They are those of a plan that was
@@ -146,7 +146,7 @@ impl Remote {
         now: Duration,
     ) -> Result<(Handover, Apart), Failure> {
         let Told { had, left, former, left_at, broken, at } = told;
-        let (plan, overflows) = Plan::resume(groups, &had);
+        let (plan, overflows) = Plan::resume(groups, &had, &former);
         if let Some(overflow) = overflows.into_iter().next() {
             return Err(Failure::new(FailureKind::Usage, overflow));
         }

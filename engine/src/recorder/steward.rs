@@ -411,7 +411,7 @@ impl Steward {
             let new = groups.iter_mut().find(|new| new.name == group.name);
             group.channels = new.map(|new| std::mem::take(&mut new.channels)).unwrap_or_default();
         }
-        let (plan, overflows) = self.handover.plan().next(&self.groups);
+        let (plan, overflows) = self.handover.next_plan(&self.groups);
         self.alarm(overflows, now);
         tracing::info!("{} channels are to be recorded from now on", plan.channels());
         self.handover.forget_expired(now.utc.date());

@@ -55,6 +55,25 @@ impl Crossings for Fake {
 }
 
 impl Fake {
+    /// A shard has what it is to have, and nothing else.
+    fn acknowledge(&self, (shard, swap): (Arc<str>, Swap)) {
+        let mut heard = self.heard.borrow_mut();
+        heard.retain(|(of, channel)| **of != *shard || swap.goal.contains(channel));
+        heard.extend(swap.goal.iter().map(|it| (shard.to_string(), it.to_owned())));
+    }
+
+    /// Whatever has left arrives.
+    fn cross_all(&self, handover: &Handover) {
+        let swaps: BTreeMap<Arc<str>, Swap> = handover.swaps().collect();
+        let ways = self.announced.borrow().clone();
+        for (channel, (from, to)) in ways {
+            let has = |shard: &str| swaps[shard].goal.contains(&channel);
+            if has(&to) && !has(&from) {
+                self.cross(&channel);
+            }
+        }
+    }
+
     fn watch(&self, channel: &str) {
         self.watched.borrow_mut().insert(channel.into());
     }
@@ -152,6 +171,11 @@ fn a_plan_that_changes_its_mind_is_followed() {
     check(&handover, "AC ABD");
 }
 
+/// As if nobody had had what comes back.
+fn next(plan: &Plan, groups: &[Group]) -> Plan {
+    plan.next(groups, |_| None).0
+}
+
 /// What was wanted by nobody for a while is known by whoever had it last.
 #[test]
 fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
@@ -161,7 +185,7 @@ fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
         [Group { name: "g".into(), shards: 2, capacity: 4, channels }]
     };
     let mut handover = Handover::new(plan.clone());
-    let plan = plan.next(&group("B C D")).0;
+    let plan = next(&plan, &group("B C D"));
     handover.follow(plan.clone());
     fake.advance(&mut handover);
     check(&handover, "C BD");
@@ -183,7 +207,7 @@ fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
     let mut handover = Handover::resume(plan.clone(), &goals, &[], &fake, Duration::ZERO);
     handover.remember(&former);
     assert_eq!(handover.former().count(), 1, "somebody has the other one");
-    handover.follow(plan.next(&group("A B C D")).0);
+    handover.follow(next(&plan, &group("A B C D")));
     fake.advance(&mut handover);
     check(&handover, "BCD A");
     let way = fake.announced.borrow().get("ticker.A.x").cloned();
@@ -218,8 +242,8 @@ fn full_shards_exchange_channels_one_by_one() {
         let channels = channels.split(' ').map(|name| format!("ticker.{name}.x")).collect();
         [Group { name: "g".into(), shards: 2, capacity: 2, channels }]
     };
-    let without = plan.next(&group("A C D")).0;
-    handover.follow(moving(&without, &["A"], "g-1").next(&group("A B C D")).0);
+    let without = next(&plan, &group("A C D"));
+    handover.follow(next(&moving(&without, &["A"], "g-1"), &group("A B C D")));
     fake.advance(&mut handover);
     ["ticker.A.x", "ticker.B.x"].iter().for_each(|channel| fake.watch(channel));
     fake.advance(&mut handover);
@@ -244,11 +268,12 @@ fn every_channel_has_a_home_at_every_moment() {
             (random >> 33) as usize % below
         };
         let group = |channels: &ChannelSet| {
-            [Group { name: "g".into(), shards: 3, capacity: 12, channels: channels.clone() }]
+            [Group { name: "g".into(), shards: 3, capacity: CAPACITY, channels: channels.clone() }]
         };
         let mut wanted: ChannelSet = (0..18).map(|n| format!("ticker.I{n}.x")).collect();
         let mut plan = Plan::first(&group(&wanted)).expect("room");
         let (fake, mut handover) = (Fake::default(), Handover::new(plan.clone()));
+        let mut trades = None;
         for turn in 0..300 {
             match draw(14) {
                 0 => {
@@ -260,35 +285,25 @@ fn every_channel_has_a_home_at_every_moment() {
                     }
                 }
                 1 => {
-                    let channel = format!("ticker.I{}.x", draw(18));
+                    let channel = match draw(30) {
+                        18.. => TRADES.to_owned(),
+                        n => format!("ticker.I{n}.x"),
+                    };
                     if !wanted.remove(&channel) {
                         wanted.insert(channel);
                     }
-                    plan = plan.next(&group(&wanted)).0;
+                    plan = handover.next_plan(&group(&wanted)).0;
                     handover.follow(plan.clone());
                 }
                 2..=5 => {
-                    let shards: Vec<(Arc<str>, Swap)> = handover.swaps().collect();
-                    let (shard, swap) = &shards[draw(3)];
-                    let mut heard = fake.heard.borrow_mut();
-                    heard.retain(|(of, channel)| **of != **shard || swap.goal.contains(channel));
-                    let own = swap.goal.iter().map(|it| (shard.to_string(), it.to_owned()));
-                    heard.extend(own);
+                    let shard = draw(3);
+                    fake.acknowledge(handover.swaps().nth(shard).expect("there are three"));
                 }
                 6 | 7 => {
                     let announced = fake.announced.borrow().keys().cloned().collect::<Vec<_>>();
                     announced.iter().for_each(|channel| fake.watch(channel));
                 }
-                8 | 9 => {
-                    let ways = fake.announced.borrow().clone();
-                    for (channel, (from, to)) in ways {
-                        let swaps: BTreeMap<Arc<str>, Swap> = handover.swaps().collect();
-                        let has = |shard: &str| swaps[shard].goal.contains(&channel);
-                        if has(&to) && !has(&from) {
-                            fake.cross(&channel);
-                        }
-                    }
-                }
+                8 | 9 => fake.cross_all(&handover),
                 10 => {
                     // What has left is on its way as before.
                     let _ = handover.begun_anew(&format!("g-{}", draw(3)));
@@ -301,7 +316,12 @@ fn every_channel_has_a_home_at_every_moment() {
             if draw(3) > 0 {
                 fake.advance(&mut handover);
             }
-            check_homes(&handover, &wanted, &format!("seed {seed}, turn {turn}"));
+            let place = format!("seed {seed}, turn {turn}");
+            check_homes(&handover, &wanted, &place);
+            let swaps = handover.swaps().filter(|(_, swap)| swap.goal.contains(TRADES));
+            for (shard, _) in swaps {
+                assert_eq!(*trades.get_or_insert(shard.clone()), shard, "{place}: trades move");
+            }
         }
     }
 }
@@ -320,8 +340,16 @@ fn begin_anew(handover: &Handover, fake: &Fake, plan: &Plan) -> Handover {
     }
     fake.announced.borrow_mut().clear();
     fake.watched.borrow_mut().clear();
-    Handover::resume(plan.clone(), &had, &left, fake, Duration::ZERO)
+    let former = handover.former().map(|(channel, shard)| (channel.into(), shard.into())).collect();
+    let mut new = Handover::resume(plan.clone(), &had, &left, fake, Duration::ZERO);
+    new.remember(&former);
+    new
 }
+
+/// Channels of a shard: at times too few for what is to go there.
+const CAPACITY: usize = 8;
+/// A channel that stays with its shard, as long as nobody asks for its instrument elsewhere.
+const TRADES: &str = "trades.option.T.x";
 
 /// Every wanted channel that any shard had has a home, one while it rests.
 #[track_caller]
@@ -332,7 +360,7 @@ fn check_homes(handover: &Handover, wanted: &ChannelSet, place: &str) {
         let name = format!("g-{shard}");
         handover.moves().filter(|moving| *moving.from == *name).count()
     };
-    let room = |(shard, goal): (usize, &ChannelSet)| goal.len() <= 12 + leaving(shard).max(1);
+    let room = |(shard, goal): (usize, &ChannelSet)| goal.len() <= CAPACITY + leaving(shard).max(1);
     assert!(goals.iter().enumerate().all(room), "{place}: too many");
     for channel in wanted.iter() {
         let homes = goals.iter().filter(|goal| goal.contains(channel)).count();

@@ -170,7 +170,7 @@ impl World {
             let random = &mut self.random;
             group.channels = group.channels.iter().filter(|_| random.below(5) > 0).collect();
         }
-        let (plan, overflows) = self.handover.plan().next(&groups);
+        let (plan, overflows) = self.handover.next_plan(&groups);
         assert!(overflows.is_empty(), "there is room: {overflows:?}");
         self.handover.follow(plan);
         self.hand();
