@@ -453,9 +453,10 @@ impl<D: Decode> Session for Connection<D> {
         let receiving = !self.subscriptions.acknowledged().is_empty();
         let alive = self.outage.since().or_else(|| receiving.then(|| self.received_until()));
         let alive = alive.map(|alive| self.held_since().map_or(alive, |held| held.min(alive)));
-        // Everything has gone to other shards, or was let go: nothing is missed.
+        // Everything has gone to other shards, or was let go: nothing is missed, but for what is
+        // refused, which has gaps of its own.
         let used = self.subscriptions.changes() > 0 || self.outage.has_been();
-        let idle = used && self.subscriptions.wants_nothing();
+        let idle = used && self.subscriptions.is_refused();
         alive.or_else(|| idle.then(|| self.settings.before_under_way(now.utc)))
     }
 

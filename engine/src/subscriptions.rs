@@ -304,6 +304,13 @@ impl Subscriptions {
         self.generation.is_some() && self.goal.is_empty()
     }
 
+    /// Whether there is a goal, and the exchange refuses whatever is in it.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let mut goal = self.goal.iter();
+        self.generation.is_some() && goal.all(|channel| self.refused.contains_key(channel))
+    }
+
     /// The generation whose goal is complete, with nothing left to let go.
     #[must_use]
     pub fn reached(&self) -> Option<u64> {

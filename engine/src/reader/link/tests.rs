@@ -15,6 +15,7 @@ use crate::ferry::Ferry;
 use crate::queue::{Inlet, Next, Outlet, Urgency, queue};
 use crate::rpc::{Allowance, Settings};
 
+const EXPIRED: &str = "ticker.BTC-1JAN25-90000-C.100ms";
 const CHANNEL: &str = "ticker.BTC-1JAN27-90000-C.100ms";
 
 /// A line, what it has asked the exchange, and its way to the journal.
@@ -70,11 +71,14 @@ impl End {
         }
     }
 
-    /// The exchange does what it was asked, and says so.
+    /// The exchange does what it was asked, and says so; it knows nothing of what has expired.
     fn answered(&mut self) {
         while let Some(request) = self.asked.pop_front() {
-            let channels = &request["params"]["channels"];
-            let result = if channels.is_null() { &json!("ok") } else { channels };
+            let mut result = request["params"]["channels"].clone();
+            match result.as_array_mut() {
+                Some(channels) => channels.retain(|channel| channel != EXPIRED),
+                None => result = json!("ok"),
+            }
             self.receives(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result}));
             self.turn();
         }
@@ -155,6 +159,21 @@ fn what_is_held_is_let_go_when_the_giver_has_reported() {
     taker.hears(&[6]);
     taker.outbox.flush(now());
     assert_eq!(taker.journaled(), [6]);
+}
+
+/// An option that has expired is refused as long as it lingers.
+#[test]
+fn what_is_refused_keeps_nothing_back() {
+    let ferry = Ferry::default();
+    let mut giver = End::new("a", &ferry);
+    giver.wants(1, &[CHANNEL, EXPIRED]);
+    giver.answered();
+    assert_eq!(giver.link.setup.session.refused().collect::<Vec<_>>(), [EXPIRED]);
+    ferry.announce(CHANNEL, &"a".into(), &"b".into());
+    ferry.let_go(CHANNEL);
+    giver.wants(2, &[EXPIRED]);
+    giver.answered();
+    assert!(given(&ferry), "the journal is told that nothing is acknowledged any more");
 }
 
 #[test]
