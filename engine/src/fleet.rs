@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use deputy::{Deputy, Parts, Refused};
 pub use goals::{Goals, Kept};
 pub use relay::{Anew, Claims, Relay};
-pub use wire::{Brief, News};
+pub use wire::{Brief, News, Passage};
 pub use wishes::{Desk, Passed};
 
 use crate::metrics;

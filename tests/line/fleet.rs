@@ -9,6 +9,7 @@
 mod judge;
 mod member;
 mod post;
+mod record;
 mod weather;
 mod world;
 

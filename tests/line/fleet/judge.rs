@@ -1,16 +1,21 @@
 //! The oracle: nothing is stored twice, and what was said while somebody listened is stored or
 //! lies in a gap that follows a fault.
 
+mod delivered;
+mod gaps;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Range;
 
 use tapedeck_tests::tape::Gap;
 
 use super::super::START_US;
 use super::super::archive::Archive;
-use super::super::judge::{Heard, gaps_of_lives, times_said};
+use super::super::judge::{Heard, gaps_of_lives};
 use super::super::venue::{Sent, Venue};
-use super::world::{LIFECYCLE, Past, Record};
+use super::record::Record;
+use super::world::{LIFECYCLE, Past};
 
 /// What some worlds came to.
 #[derive(Debug, Default)]
@@ -64,46 +69,21 @@ pub(super) fn judge(past: Past) -> Verdict {
     check_stored(&record, &venue, &counts);
     let others = |gap: &Gap, later: &Gap| later.written != gap.written;
     let gaps: Vec<Gap> = archives.iter().flat_map(|it| gaps_of_lives(it, others)).collect();
-    let unwanted = record.wishes.unwanted(&record.homes);
-    let expired = venue.expired();
-    // The exchange acknowledges nothing any more of what has expired; of what nobody wanted for a
-    // while trades are missed, and its new shard may have to forget what it heard first.
-    let excused = |gap: &Gap| match &*gap.cause {
-        "subscription_refused" => expired.contains(&gap.instrument),
-        "trade_seq" | "takeover_unverified" => {
-            unwanted.get(&*gap.instrument).into_iter().flatten().any(|span| {
-                span.start <= since_start(gap.end) && since_start(Some(gap.start)) <= span.end
-            })
-        }
-        _ => false,
-    };
-    check_gaps(&record, &gaps, excused);
-    let wanted = |name: &str, at: u64| {
-        let spans = unwanted.get(name).into_iter().flatten();
-        !spans.clone().any(|span| span.contains(&at))
-    };
-    let (mut owed, mut named) = (0, BTreeMap::new());
-    let mut truth = Heard::default();
-    for sent in &venue.market {
-        let due = record.is_owed(sent);
-        truth.take(sent, |key, name| {
-            if due && wanted(name, sent.at) {
-                owed += 1;
-                if !counts.contains_key(key) {
-                    let gap = record.named(sent, key, name, &gaps);
-                    // Trades are asked for again, whatever kept them away; but nobody asks after
-                    // what was given up before a recorder that can ask was told of it.
-                    let mut spans = unwanted.get(name).into_iter().flatten();
-                    let given_up = spans.any(|span| span.start >= sent.at);
-                    let trade = key.split(' ').next().is_some_and(|it| it.ends_with("_trades"));
-                    assert!(!trade || given_up, "not asked for again: {key}\n{gap:#?}");
-                    *named.entry(gap.cause.clone()).or_default() += 1;
-                }
-            }
-        });
-    }
+    let judge = Judge { record: &record, venue: &venue, counts, gaps };
+    judge.check_gaps();
+    judge.check_outages();
+    judge.check_given();
+    let (owed, named) = judge.check_owed();
     let stored = archives.iter().map(|it| it.rows.len() as u64).sum();
     Verdict { owed, stored, named, seen: record.seen.clone() }
+}
+
+struct Judge<'a> {
+    record: &'a Record,
+    venue: &'a Venue,
+    /// How often each row is stored.
+    counts: HashMap<&'a str, usize>,
+    gaps: Vec<Gap>,
 }
 
 /// Nothing is stored that was not said, and nothing more often than it was said: to whoever hears
@@ -121,8 +101,7 @@ fn check_stored(record: &Record, venue: &Venue, counts: &HashMap<&str, usize>) {
     if strange.is_empty() {
         return;
     }
-    // What one connection was cut off in may be whole, too.
-    let times = times_said(venue, record.delivered.iter().cloned());
+    let times = often_heard(record, venue);
     for (key, count) in strange {
         let times = times.get(key).copied().unwrap_or(0);
         let once = key.contains("_trades ");
@@ -130,44 +109,81 @@ fn check_stored(record: &Record, venue: &Venue, counts: &HashMap<&str, usize>) {
     }
 }
 
-/// A gap follows a fault, and has ended. In a calm world there is none.
-fn check_gaps(record: &Record, gaps: &[Gap], excused: impl Fn(&Gap) -> bool) {
-    for gap in gaps {
-        // Whoever cannot be reached for long may have forgotten what it held.
-        let forgot = gap.cause == "takeover_unverified";
-        let excused = excused(gap);
-        assert!(!record.calm || forgot || excused, "nothing was missed: {gap:?}");
-        let end = gap.end.unwrap_or_else(|| panic!("it has not ended: {gap:?}"));
-        let follows = |(at, _): &(u64, String)| {
-            let at = START_US + *at as i64;
-            // Nobody knows when a trade was that is missing, but that it was behind another one.
-            let hole = gap.cause == "trade_seq" && gap.start <= at;
-            (hole || gap.start.abs_diff(at) <= FOLLOWS_US) && at <= end
-        };
-        let fault = excused || record.faults.iter().any(follows);
-        assert!(fault, "it follows no fault: {gap:?}");
+/// How often a perfect recorder that has one connection would store each row: over whichever it
+/// would do so most often. What a connection was cut off in may have been whole.
+fn often_heard(record: &Record, venue: &Venue) -> HashMap<String, usize> {
+    let mut most: HashMap<String, usize> = HashMap::new();
+    for connection in &record.connections {
+        let mut heard = Heard::default();
+        let mut times: HashMap<String, usize> = HashMap::new();
+        for range in connection.sent.iter().take(connection.given.len() + 1) {
+            for sent in &venue.sent[range.clone()] {
+                heard.take(sent, |key, _| *times.entry(key.to_owned()).or_default() += 1);
+            }
+        }
+        for (key, times) in times {
+            let most = most.entry(key).or_default();
+            *most = times.max(*most);
+        }
     }
+    most
 }
 
-impl Record {
-    /// Whether somebody had listened to the channel before.
+impl Judge<'_> {
+    /// What was owed is stored, or named.
+    fn check_owed(&self) -> (u64, BTreeMap<String, u64>) {
+        let (mut owed, mut named) = (0, BTreeMap::new());
+        let mut truth = Heard::default();
+        let mut unwanted: HashMap<String, Vec<Range<u64>>> = HashMap::new();
+        for sent in &self.venue.market {
+            let due = self.is_owed(sent);
+            truth.take(sent, |key, name| {
+                let own = || self.record.unwanted(name);
+                let spans = unwanted.entry(name.to_owned()).or_insert_with(own);
+                if due && !spans.iter().any(|span| span.contains(&sent.at)) {
+                    owed += 1;
+                    if !self.counts.contains_key(key) {
+                        let gap = self.named(sent, key, name);
+                        let once = is_trade(key) && !self.is_given_up(sent, spans);
+                        assert!(!once, "not asked for again: {key}\n{gap:#?}");
+                        *named.entry(gap.cause.clone()).or_default() += 1;
+                    }
+                }
+            });
+        }
+        (owed, named)
+    }
+
+    /// Whether somebody had listened to the channel before, and still was to.
     fn is_owed(&self, sent: &Sent) -> bool {
-        let homes = self.homes.get(&*sent.channel);
+        let homes = self.record.homes.get(&*sent.channel);
         let first = homes.and_then(|homes| homes.iter().map(|it| it.from).min());
-        let last = self.unwanted.get(&*sent.channel).copied().unwrap_or(self.ended_at);
-        first.is_some_and(|from| from <= sent.at) && sent.at <= last
+        let unwanted = || self.record.unwanted(&sent.channel);
+        let before = first.is_some_and(|from| from <= sent.at) && sent.at <= self.record.ended_at;
+        before && !unwanted().iter().any(|span| span.contains(&sent.at))
+    }
+
+    /// Trades are asked for again, whatever kept them away; but nobody asks after what was given up
+    /// before a recorder was there for so long that it could.
+    fn is_given_up(&self, sent: &Sent, unwanted: &[Range<u64>]) -> bool {
+        unwanted.iter().filter(|span| span.start >= sent.at).any(|span| {
+            let ears = self.record.ears[&*sent.channel].iter();
+            let mut heard =
+                ears.map(|it| it.until.min(span.start).saturating_sub(it.from.max(sent.at)));
+            heard.all(|us| us < ASKED_US)
+        })
     }
 
     /// The gap that names a row which is missing.
-    fn named<'a>(&self, sent: &Sent, key: &str, name: &str, gaps: &'a [Gap]) -> &'a Gap {
+    fn named(&self, sent: &Sent, key: &str, name: &str) -> &Gap {
         let table = key.split(' ').next().unwrap_or_default();
-        let homes = self.homes[&*sent.channel].iter();
-        let near = homes.filter(|it| {
+        let all = &self.record.homes[&*sent.channel];
+        let near = all.iter().filter(|it| {
             it.from <= sent.at + MOVED_US && sent.at <= it.until.saturating_add(MOVED_US)
         });
         let mut shards: Vec<&str> = near.map(|it| &*it.shard).collect();
         // Whoever had it last, however long ago.
-        let last = self.homes[&*sent.channel].iter().filter(|it| it.from <= sent.at);
+        let last = all.iter().filter(|it| it.from <= sent.at);
         shards.extend(last.max_by_key(|it| it.until).map(|it| &*it.shard));
         let at = START_US + sent.at as i64;
         let covers = |gap: &&Gap| {
@@ -176,20 +192,19 @@ impl Record {
             let here = (way || shards.contains(&&*gap.shard)) && gap.concerns(table, name);
             here && gap.start <= at && gap.end.is_none_or(|end| at <= end)
         };
-        gaps.iter().find(covers).unwrap_or_else(|| {
+        self.gaps.iter().find(covers).unwrap_or_else(|| {
             let second = sent.at as f64 / 1e6;
-            let near: Vec<_> = gaps.iter().filter(|it| it.concerns(table, name)).collect();
+            let near: Vec<_> = self.gaps.iter().filter(|it| it.concerns(table, name)).collect();
             panic!("lost at {second:.6} s, with {shards:?}: {key}\n{near:#?}")
         })
     }
 }
 
-/// µs since the simulation began.
-fn since_start(end: Option<i64>) -> u64 {
-    end.map_or(u64::MAX, |end| (end - START_US).max(0) as u64)
+fn is_trade(key: &str) -> bool {
+    key.split(' ').next().is_some_and(|table| table.ends_with("_trades"))
 }
 
 /// How far from a move a gap of either shard may name what is missing.
 const MOVED_US: u64 = 5_000_000;
-/// A gap begins where everything was certainly there, so long before the fault at most.
-const FOLLOWS_US: u64 = 60_000_000;
+/// Within this a recorder that listens has asked for trades that it missed.
+const ASKED_US: u64 = 30_000_000;

@@ -8,7 +8,6 @@ mod wishes;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::ops::Range;
 use std::time::Duration;
 
 use exchange::MarketConfig;
@@ -27,8 +26,10 @@ use super::super::program::Frame;
 use super::super::venue::Venue;
 use super::member::{Managing, Member};
 use super::post::Letter;
+use super::record::Record;
 use super::weather::Weather;
-use wishes::{Asked, Wishes};
+use wishes::Asked;
+pub(super) use wishes::Wishes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -71,8 +72,6 @@ pub(super) struct World {
     weather: Weather,
     /// By recorder and link: the socket that it has.
     sockets: [Vec<Option<u64>>; 2],
-    /// The links of all sockets that ever were; they count from 1.
-    sockets_made: Vec<(usize, usize)>,
     letters: BTreeMap<u64, Letter>,
     /// By recorder: the letter whose answer is waited for.
     waits: [Option<u64>; 2],
@@ -86,35 +85,6 @@ pub(super) struct World {
     answers: Vec<Asked>,
     calm: bool,
     record: Record,
-}
-
-/// What happened, for the judge.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) seed: u64,
-    /// Whether nothing may be missing.
-    pub(super) calm: bool,
-    /// By channel: who has listened to it, acknowledged.
-    pub(super) homes: BTreeMap<String, Vec<Home>>,
-    /// By channel that the lifecycle wants no more: since when.
-    pub(super) unwanted: BTreeMap<String, u64>,
-    wanted: ChannelSet,
-    pub(super) wishes: Wishes,
-    /// What went wrong, and when.
-    pub(super) faults: Vec<(u64, String)>,
-    pub(super) seen: BTreeMap<String, u64>,
-    /// Frames that were given to a link whole, by socket.
-    pub(super) delivered: Vec<(u64, Range<usize>)>,
-    pub(super) ended_at: u64,
-    trace: Vec<String>,
-}
-
-/// A shard listened to a channel from the one moment to the other.
-#[derive(Clone, Debug)]
-pub(super) struct Home {
-    pub(super) shard: String,
-    pub(super) from: u64,
-    pub(super) until: u64,
 }
 
 /// What there is to judge.
@@ -148,7 +118,6 @@ impl World {
             venue: Venue::new(market, ""),
             weather,
             sockets: SHARDS.map(|shards| vec![None; shards.len()]),
-            sockets_made: Vec::new(),
             letters: BTreeMap::new(),
             waits: [None; 2],
             parted_until: [0; 2],
@@ -173,9 +142,16 @@ impl World {
     fn observe(&mut self) {
         let lists = self.lists().expect("nobody has asked before");
         let catalogue = Catalogue::select(&self.config, &Choices::default(), lists);
-        let plan = Plan::first(&catalogue.expect("there are options").groups);
-        for (_, swap) in plan.expect("there is room").swaps() {
+        let groups = catalogue.expect("there are options").groups;
+        for (_, swap) in Plan::first(&groups).expect("there is room").swaps() {
             self.venue.observe(swap.goal.iter(), self.now);
+        }
+        // Some shards are full at times.
+        if self.random.below(3) == 0 {
+            self.config.shards = self.config.shard_groups();
+            for (shard, group) in std::iter::zip(&mut self.config.shards, &groups) {
+                shard.capacity = (group.channels.len() + LISTED_MAX).div_ceil(shard.count);
+            }
         }
     }
 
@@ -276,11 +252,14 @@ impl World {
             let with = (&self.config, &self.frame);
             let begun = self.members[member].record(&shards, with, self.now, &mut self.random);
             if let Err(sentence) = begun {
+                self.record.lives[member].refused();
+                self.record.dies(member, false, self.now);
                 self.full(member, &sentence);
                 return self.after(START_AGAIN_US, Event::Start(member));
             }
             self.sockets[member].fill(None);
         }
+        self.record.begins(member, self.now);
         let life = self.members[member].life;
         let found = self.members[member].program.as_ref().map(|it| it.found.clone());
         self.note(&format!("{} starts after {}", NAMES[member], found.unwrap_or_default()));
@@ -357,70 +336,17 @@ impl World {
     /// These are the goals from now on.
     fn wants(&mut self, goals: &[ChannelSet]) {
         let new: ChannelSet = goals.iter().flat_map(ChannelSet::iter).collect();
-        let dropped: Vec<&str> = self.record.wanted.without(&new).collect();
+        let dropped = self.record.wants(new, self.now);
         self.check_dropped(&dropped);
-        let Record { unwanted, wanted, .. } = &mut self.record;
-        unwanted.retain(|channel, _| !new.contains(channel));
-        unwanted.extend(wanted.without(&new).map(|channel| (channel.to_owned(), self.now)));
-        *wanted = new;
     }
 
     fn note(&mut self, what: &str) {
-        self.record.trace.push(format!("{:>11.6} {what}", self.now as f64 / 1e6));
+        self.record.note(what, self.now);
     }
 }
 
 fn steward(members: &mut [Member; 3]) -> Option<&mut Steward> {
     members[LIFECYCLE].program.as_mut().and_then(|it| it.steward.as_mut())
-}
-
-impl Record {
-    fn new(seed: u64, weather: &Weather) -> Self {
-        Self {
-            seed,
-            calm: weather.is_calm(),
-            homes: BTreeMap::new(),
-            unwanted: BTreeMap::new(),
-            wanted: ChannelSet::default(),
-            wishes: Wishes::default(),
-            faults: Vec::new(),
-            seen: BTreeMap::new(),
-            delivered: Vec::new(),
-            ended_at: 0,
-            trace: vec![format!("{weather:?}")],
-        }
-    }
-
-    pub(super) fn saw(&mut self, what: &str) {
-        *self.seen.entry(what.to_owned()).or_default() += 1;
-    }
-
-    /// A shard listens to these from now on; if that is all it is to have, to no others.
-    fn listens(&mut self, shard: &str, channels: &ChannelSet, whole: bool, now: u64) {
-        if let Ok(name) = std::env::var("WATCH") {
-            let own: Vec<&str> = channels.iter().filter(|it| it.contains(&name)).collect();
-            self.trace.push(format!("{:>11.6} {shard} has {own:?}", now as f64 / 1e6));
-        }
-        for (channel, homes) in self.homes.iter_mut().filter(|_| whole) {
-            let here = homes.iter_mut().filter(|it| it.shard == shard && it.until == u64::MAX);
-            here.filter(|_| !channels.contains(channel)).for_each(|it| it.until = now);
-        }
-        for channel in channels.iter() {
-            let homes = self.homes.entry(channel.to_owned()).or_default();
-            if !homes.iter().any(|it| it.shard == shard && it.until == u64::MAX) {
-                homes.push(Home { shard: shard.to_owned(), from: now, until: u64::MAX });
-            }
-        }
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.trace.iter().for_each(|line| eprintln!("{line}"));
-            eprintln!("seed {}: SEED={} plays it alone", self.seed, self.seed);
-        }
-    }
 }
 
 /// By recorder.
@@ -430,6 +356,8 @@ pub(super) const SHARDS: [[&str; 4]; 2] = [
 ];
 pub(super) const LIFECYCLE: usize = 2;
 pub(super) const NAMES: [&str; 3] = ["recorder a", "recorder b", "the lifecycle"];
+/// Fewer options of a currency than these are listed while a world lasts.
+const LISTED_MAX: usize = 16;
 /// How often a routine looks (`routine::TURN`).
 const TEND_US: u64 = 100_000;
 /// How often the control API lets a deputy look.

@@ -3,8 +3,10 @@
 use tapedeck::reader::{Ending, Link};
 use tapedeck::session::Session;
 
+use super::super::super::lives::End;
 use super::super::super::network::{Segment, Way};
 use super::super::super::venue::Out;
+use super::super::record::Connection;
 use super::{Event, SHARDS, World};
 
 impl World {
@@ -17,11 +19,13 @@ impl World {
     pub(super) fn dialled(&mut self, member: usize, link: usize) {
         let now = self.clock(member);
         let Some(program) = &mut self.members[member].program else { return };
-        self.sockets_made.push((member, link));
-        let socket = self.sockets_made.len() as u64;
+        let (sent, given) = (Vec::new(), Vec::new());
+        self.record.connections.push(Connection { member, link, sent, given });
+        let socket = self.record.connections.len() as u64;
         self.network.connect(socket);
         program.links[link].connected(now).expect("the endpoint is sound");
         self.sockets[member][link] = Some(socket);
+        self.record.lives[member].connected(link, self.now);
         self.flush(member, link);
     }
 
@@ -33,6 +37,9 @@ impl World {
 
     pub(super) fn send(&mut self, socket: u64, out: Out) {
         if !out.bytes.is_empty() || out.last {
+            if !out.heard.sent.is_empty() {
+                self.record.connections[socket as usize - 1].sent.push(out.heard.sent.clone());
+            }
             let message = (out.bytes, out.heard);
             self.network.send_heard(socket, Way::Down, message, out.last, self.now);
         }
@@ -49,31 +56,38 @@ impl World {
             }
             return;
         }
-        let (member, link) = self.sockets_made[socket as usize - 1];
+        let Connection { member, link, .. } = self.record.connections[socket as usize - 1];
         if self.sockets[member][link] != Some(socket) {
             return;
         }
-        self.received(member, link, &segment.bytes, segment.last);
-        if !segment.heard.sent.is_empty() {
-            self.record.delivered.push((socket, segment.heard.sent));
+        self.received(member, link, (&segment.bytes, segment.last), End::Told);
+        if self.sockets[member][link] == Some(socket) {
+            self.record.given(socket, segment.heard, self.now);
         }
         self.watch(member, link);
     }
 
-    /// A link reads.
-    pub(super) fn received(&mut self, member: usize, link: usize, bytes: &[u8], last: bool) {
+    /// A link reads; `end` is how it ends if it does.
+    pub(super) fn received(
+        &mut self,
+        member: usize,
+        link: usize,
+        (bytes, last): (&[u8], bool),
+        end: End,
+    ) {
         let (time, socket) = (self.clock(member), self.sockets[member][link]);
         let Self { members, network, now, .. } = self;
         let Some(program) = &mut members[member].program else { return };
         let say = |line: &mut Link| network.flush(socket, line, *now);
         let ended = program.receive(link, (bytes, last), time, say);
         if let Err(ending) = ended {
-            self.lost(member, link, ending);
+            self.lost(member, link, ending, end);
         }
     }
 
-    fn lost(&mut self, member: usize, link: usize, ending: Ending) {
+    fn lost(&mut self, member: usize, link: usize, ending: Ending, end: End) {
         self.watch(member, link);
+        self.record.idle(member, link);
         self.note(&format!("{} lost: {ending:?}", SHARDS[member][link]));
         let now = self.clock(member);
         let Some(program) = &mut self.members[member].program else { return };
@@ -84,6 +98,7 @@ impl World {
         }
         self.watch(member, link);
         let pause = lost.pause.as_micros() as u64;
+        self.record.lives[member].lost(link, end, self.now, pause);
         self.after(pause, Event::Dial(member, self.members[member].life, link));
     }
 
@@ -91,6 +106,9 @@ impl World {
     pub(super) fn watch(&mut self, member: usize, link: usize) {
         let Some(program) = &self.members[member].program else { return };
         let session = program.links[link].session();
+        if !self.record.lives[member].is_whole(link) && session.reached().is_some() {
+            self.record.lives[member].whole(link, self.now);
+        }
         let seen = (self.members[member].life, session.changes());
         if std::mem::replace(&mut self.changes[member][link], seen) != seen {
             let whole = session.reached().is_some();

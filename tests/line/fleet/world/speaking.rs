@@ -1,7 +1,7 @@
 //! What the lifecycle and the recorders say to each other: the courier and the control API.
 
 use schema::Micros;
-use tapedeck::fleet::{Deputy, Refused, Relay};
+use tapedeck::fleet::{Deputy, Passage, Refused, Relay};
 use tapedeck::recorder::Told;
 
 use super::super::super::START_US;
@@ -67,10 +67,18 @@ impl World {
         let (to, life) = (letter.to, letter.life);
         let now = self.members[to].clock.now();
         let deputy = self.members[to].program.as_mut().and_then(|it| it.deputy.as_mut());
-        let answer =
-            deputy.map(|deputy: &mut Deputy| deputy.follow(post::brief(&letter.text), now));
+        let brief = post::brief(&letter.text);
+        let way = |it: &Passage| (it.channel.clone(), it.to.clone());
+        let coming: Vec<_> = brief.passages.iter().map(way).collect();
+        let asks = brief.asks;
+        let answer = deputy.map(|deputy: &mut Deputy| deputy.follow(brief, now));
         match answer {
-            Some(Ok(news)) => letter.text = post::write(&news),
+            Some(Ok(news)) => {
+                letter.text = post::write(&news);
+                if !asks {
+                    self.record.told(to, &coming, self.now);
+                }
+            }
             Some(Err(refused)) => {
                 let late = matches!(refused, Refused::Late);
                 self.record.saw(if late { "a brief came late" } else { "refused" });

@@ -1,6 +1,7 @@
 //! How trouble strikes: processes, connections, letters; and the moves that it meets.
 
 use super::super::super::network::{Loss, Way};
+use super::super::record::What;
 use super::super::weather::Fault;
 use super::{Event, LIFECYCLE, NAMES, SHARDS, World};
 
@@ -14,9 +15,6 @@ impl World {
         if let Some(words) = self.strike(fault) {
             *self.record.seen.entry(format!("{fault:?}")).or_default() += 1;
             self.note(&format!("{fault:?}: {words}"));
-            if !matches!(fault, Fault::Move | Fault::MoveElsewhere | Fault::Choose) {
-                self.record.faults.push((self.now, format!("{fault:?} {words}")));
-            }
         }
         let pause = 1 + self.random.next() % self.weather.pause_us;
         self.after(pause, Event::Fault);
@@ -59,27 +57,33 @@ impl World {
                 self.members[member].full = true;
                 self.members[member].disk.set_room(Some(self.random.next() % 30_000));
                 self.after(length, Event::Room(member));
-                Some(format!("{} for {:.3} s", NAMES[member], length as f64 / 1e6))
+                Some(self.lasts(What::Full(member), length, NAMES[member]))
             }
             Fault::Reset => {
                 let (member, link) = (self.random.below(2), self.random.below(4));
                 let socket = self.sockets[member][link]?;
                 self.network.lose(socket, Loss::Reset, self.now);
-                Some(SHARDS[member][link].to_owned())
+                Some(self.lasts(What::Network, 0, SHARDS[member][link]))
             }
             Fault::Parted => {
                 let recorder = self.random.below(2);
                 let longest = self.random.pick(&[45_000_000, 45_000_000, 100_000_000]);
                 let length = 500_000 + self.random.next() % longest;
                 self.parted_until[recorder] = self.now + length;
-                Some(format!("{} for {:.3} s", NAMES[recorder], length as f64 / 1e6))
+                Some(self.lasts(What::Network, length, NAMES[recorder]))
             }
             Fault::Storm => {
                 let length = 1_000_000 + self.random.next() % 30_000_000;
                 self.storm_until = self.now + length;
-                Some(format!("for {:.3} s", length as f64 / 1e6))
+                Some(self.lasts(What::Network, length, "letters"))
             }
         }
+    }
+
+    /// Notes a trouble and how long it lasts; in words.
+    fn lasts(&mut self, what: What, length: u64, whose: &str) -> String {
+        self.record.trouble(what, self.now..self.now + length);
+        format!("{whose} for {:.3} s", length as f64 / 1e6)
     }
 
     fn kill(&mut self, member: usize, power: bool) -> Option<String> {
@@ -93,7 +97,12 @@ impl World {
     fn stop(&mut self, member: usize) -> Option<String> {
         let program = self.members[member].program.take()?;
         match program.end(&self.members[member].clock) {
-            Ok((journal, sink)) => assert_eq!(journal, sink, "the sink has everything"),
+            Ok((journal, sink)) => {
+                assert_eq!(journal, sink, "the sink has everything");
+                if let Some(lives) = self.record.lives.get_mut(member) {
+                    lives.closed(self.now);
+                }
+            }
             Err(sentence) => self.full(member, &sentence),
         }
         Some(self.gone(member, false))
@@ -110,12 +119,12 @@ impl World {
     pub(super) fn failed(&mut self, member: usize, sentence: &str) {
         self.full(member, sentence);
         self.members[member].program = None;
-        let words = self.gone(member, false);
-        self.record.faults.push((self.now, words));
+        self.gone(member, false);
     }
 
     /// A process is gone, and started again after a while.
     fn gone(&mut self, member: usize, silently: bool) -> String {
+        self.record.dies(member, silently, self.now);
         self.members[member].life += 1;
         self.members[member].orders = None;
         if member == LIFECYCLE {
@@ -134,6 +143,7 @@ impl World {
         let longest = self.random.pick(&[300_000, 3_000_000, 40_000_000]);
         let pause = 1 + self.random.next() % longest;
         self.after(pause, Event::Start(member));
+        self.record.trouble(What::Death(member), self.now..u64::MAX);
         format!("{} for {:.3} s", NAMES[member], pause as f64 / 1e6)
     }
 }

@@ -2,6 +2,7 @@
 
 use lifecycle::ChannelSet;
 
+use super::super::super::lives::End;
 use super::super::member::Member;
 use super::{Event, LIFECYCLE, LOOK_US, TEND_US, World, steward};
 
@@ -14,9 +15,10 @@ impl World {
             let shut = line.turn(now, None, outbox);
             self.flush(member, link);
             if shut {
-                self.received(member, link, &[], true);
+                self.received(member, link, (&[], true), End::GivenUp);
             }
             self.watch(member, link);
+            self.record.turned(member, link, self.now);
         }
         if let Some(program) = &mut self.members[member].program {
             program.turn(now);
@@ -28,7 +30,11 @@ impl World {
         let Some(program) = &mut self.members[member].program else { return };
         let mut pause = 5_000 + self.random.next() % 40_000;
         match program.append() {
-            Ok(None) => {}
+            Ok(None) => {
+                if let Some(lives) = self.record.lives.get_mut(member) {
+                    lives.drained(self.now);
+                }
+            }
             Ok(Some(wait)) => {
                 self.full(member, "there is no room for the journal");
                 pause = wait.as_micros() as u64;
@@ -43,6 +49,9 @@ impl World {
         let (Some(program), life) = (program, *life) else { return };
         if let Err(sentence) = program.sync(clock.now()) {
             return self.failed(member, &sentence);
+        }
+        if let Some(lives) = self.record.lives.get_mut(member) {
+            lives.synced();
         }
         let pause = 900_000 + self.random.next() % 200_000;
         self.after(pause, Event::Sync(member, life));

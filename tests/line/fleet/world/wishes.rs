@@ -1,13 +1,12 @@
 //! What somebody wishes at a member's port, instrument by instrument, and what has to come of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use lifecycle::instrument;
 use tapedeck::control::{Answer, Order, Outcome, Verb};
 use tapedeck::recorder::steward::Steward;
 
-use super::{Home, NAMES, World};
+use super::{NAMES, World};
 
 /// A wish that somebody waits for.
 #[derive(Debug)]
@@ -21,7 +20,6 @@ pub(super) struct Asked {
 /// A wish that an instrument is recorded, or not.
 #[derive(Debug)]
 struct Wish {
-    given: u64,
     pin: bool,
     word: Word,
 }
@@ -31,8 +29,8 @@ struct Wish {
 enum Word {
     /// Nothing yet.
     None,
-    /// It is so, or will be; when that was said.
-    Yes(u64),
+    /// It is so, or will be.
+    Yes,
     /// Nothing was done.
     No,
     /// Nothing ever came: it may be so, or not.
@@ -49,8 +47,8 @@ impl Wishes {
         last.is_some_and(|wish| wish.word == Word::None)
     }
 
-    fn give(&mut self, name: &str, pin: bool, given: u64) {
-        let wish = Wish { given, pin, word: Word::None };
+    fn give(&mut self, name: &str, pin: bool) {
+        let wish = Wish { pin, word: Word::None };
         self.0.entry(name.to_owned()).or_default().push(wish);
     }
 
@@ -65,40 +63,12 @@ impl Wishes {
         let mut wanted = Some(true);
         for wish in self.0.get(name).into_iter().flatten() {
             wanted = match wish.word {
-                Word::Yes(_) => Some(wish.pin),
+                Word::Yes => Some(wish.pin),
                 Word::No => wanted,
                 Word::None | Word::Never => wanted.filter(|it| *it == wish.pin),
             };
         }
         wanted
-    }
-
-    /// By instrument: when it may have been recorded nowhere, as somebody wished.
-    pub(in super::super) fn unwanted(
-        &self,
-        homes: &BTreeMap<String, Vec<Home>>,
-    ) -> BTreeMap<&str, Vec<Range<u64>>> {
-        let mut unwanted = BTreeMap::new();
-        for (name, wishes) in &self.0 {
-            let ticker = format!("ticker.{name}.");
-            let homes = homes.iter().filter(|(channel, _)| channel.starts_with(&ticker));
-            let homes: Vec<&Home> = homes.flat_map(|(_, all)| all).collect();
-            let begun: Vec<u64> = homes.iter().map(|it| it.from).collect();
-            let listens = |at: u64| homes.iter().any(|it| it.from <= at && at < it.until);
-            let spans = wishes.iter().enumerate().filter(|(_, it)| !it.pin && it.word != Word::No);
-            let spans = spans.map(|(at, exclude)| {
-                let pins = wishes[at..].iter().filter(|it| it.pin && it.word != Word::No);
-                let back = pins.flat_map(|pin| {
-                    let again = begun.iter().copied().filter(|from| *from >= pin.given);
-                    // Or somebody still listens.
-                    let told = if let Word::Yes(at) = pin.word { Some(at) } else { None };
-                    again.min().or(told.filter(|at| listens(*at)))
-                });
-                exclude.given..back.min().unwrap_or(u64::MAX)
-            });
-            unwanted.insert(&**name, spans.collect());
-        }
-        unwanted
     }
 }
 
@@ -122,13 +92,11 @@ impl World {
                 let word = match outcomes.next() {
                     None => Word::Never,
                     Some(Outcome::Refused(_)) => Word::No,
-                    Some(Outcome::Planned | Outcome::Done | Outcome::Already) => {
-                        Word::Yes(self.now)
-                    }
+                    Some(Outcome::Planned | Outcome::Done | Outcome::Already) => Word::Yes,
                 };
                 self.note(&format!("{:?} {name}: {word:?}", asked.verb));
                 self.record.saw(match word {
-                    Word::Yes(_) => "a choice is made",
+                    Word::Yes => "a choice is made",
                     Word::No => "a choice is refused",
                     Word::None | Word::Never => "a choice is not answered",
                 });
@@ -181,14 +149,14 @@ impl World {
         }
         if matches!(verb, Verb::Pin | Verb::Exclude) {
             let pin = verb == Verb::Pin;
-            names.iter().for_each(|name| self.record.wishes.give(name, pin, self.now));
+            names.iter().for_each(|name| self.record.wishes.give(name, pin));
         }
         self.answers.push(Asked { until: self.now + PATIENCE_US, answer, verb, names });
         true
     }
 
     /// Channels that the lifecycle wants no more were given up by the exchange, or by somebody.
-    pub(super) fn check_dropped(&self, dropped: &[&str]) {
+    pub(super) fn check_dropped(&self, dropped: &[String]) {
         if dropped.is_empty() {
             return;
         }
