@@ -35,6 +35,8 @@ pub struct Handover {
     former: BTreeMap<String, usize>,
     /// Moves that were given up, and whose takers are to be told by their goals first.
     cancelled: BTreeSet<String>,
+    /// Channels that their givers are to let go, once it is certain that these goals hold.
+    released: BTreeSet<String>,
     /// Whether the goals may differ from the plan.
     behind: bool,
     /// Whether goals have changed and nobody was told yet.
@@ -109,7 +111,7 @@ impl Handover {
         let (shards, goals) = plan.swaps().map(|(shard, swap)| (shard, swap.goal)).unzip();
         let capacities = plan.capacities().collect();
         let (generation, moves) = (plan.generation(), BTreeMap::new());
-        let (former, cancelled) = (BTreeMap::new(), BTreeSet::new());
+        let (former, cancelled, released) = Default::default();
         Self {
             plan,
             generation,
@@ -119,6 +121,7 @@ impl Handover {
             moves,
             former,
             cancelled,
+            released,
             behind: false,
             changed: false,
             elsewhere: false,
@@ -256,8 +259,12 @@ impl Handover {
         changed
     }
 
-    /// The newest swaps were left for all shards: whoever looks now cannot find older ones.
+    /// The newest swaps were left for all shards: whoever looks now cannot find older ones, and
+    /// whoever decides goes on from them if it begins anew.
     pub fn left(&mut self, crossings: &dyn Crossings) {
+        for channel in std::mem::take(&mut self.released) {
+            crossings.let_go(&channel);
+        }
         for channel in std::mem::take(&mut self.cancelled) {
             crossings.cancel(&channel);
         }
@@ -280,7 +287,7 @@ impl Handover {
                 Stage::Joining
                     if crossings.is_held(channel) && heard(&self.shards[it.to], channel) =>
                 {
-                    crossings.let_go(channel);
+                    self.released.insert(channel.clone());
                     self.goals[it.from].remove(channel);
                     it.stage = Stage::Leaving;
                     changed = true;
@@ -349,7 +356,7 @@ impl Handover {
             if let Some(from) = self.former.remove(&channel).filter(|from| *from != home) {
                 // Nobody has it, and whoever had it last knows what was recorded.
                 crossings.announce(&channel, &self.shards[from], &self.shards[home]);
-                crossings.let_go(&channel);
+                self.released.insert(channel.clone());
                 // What is known of a shard elsewhere may be old: it says itself what it notes.
                 if !self.elsewhere && !heard(&self.shards[from], &channel) {
                     crossings.silent(&channel);

@@ -11,6 +11,7 @@ struct Fake {
     announced: RefCell<BTreeMap<String, (String, String)>>,
     watched: RefCell<BTreeSet<String>>,
     heard: RefCell<BTreeSet<(String, String)>>,
+    let_go: RefCell<Vec<String>>,
 }
 
 impl Crossings for Fake {
@@ -43,6 +44,7 @@ impl Crossings for Fake {
 
     fn let_go(&self, channel: &str) {
         assert!(self.announced.borrow().contains_key(channel), "{channel} leaves unannounced");
+        self.let_go.borrow_mut().push(channel.to_owned());
     }
 
     fn is_over(&self, channel: &str) -> bool {
@@ -88,12 +90,17 @@ impl Fake {
     }
 
     fn advance(&self, handover: &mut Handover) -> bool {
+        let changed = self.turn(handover);
+        handover.left(self);
+        changed
+    }
+
+    /// The same, and nobody is told of the goals yet.
+    fn turn(&self, handover: &mut Handover) -> bool {
         let heard = |shard: &str, channel: &str| {
             self.heard.borrow().contains(&(shard.to_owned(), channel.to_owned()))
         };
-        let changed = handover.advance(self, heard, Duration::ZERO);
-        handover.left(self);
-        changed
+        handover.advance(self, heard, Duration::ZERO)
     }
 }
 
@@ -139,6 +146,32 @@ fn a_channel_stays_until_it_is_heard_elsewhere() {
     assert_eq!(generations, [3, 3]);
 }
 
+/// Whoever decides may begin anew, and knows nothing then of goals that it could not keep: who had
+/// given a channel away would know nothing of it any more.
+#[test]
+fn nobody_lets_go_before_the_goals_are_left() {
+    let (plan, fake) = (plan(4), Fake::default());
+    let without = next(&plan, &group("B C D"));
+    let mut handover = Handover::new(plan);
+    handover.follow(without.clone());
+    fake.advance(&mut handover);
+    // A comes back to another shard, B goes from one to the other.
+    handover.follow(moving(
+        &moving(&next(&without, &group("A B C D")), &["A"], "g-1"),
+        &["B"],
+        "g-0",
+    ));
+    fake.turn(&mut handover);
+    fake.watch("ticker.B.x");
+    fake.turn(&mut handover);
+    fake.hear("g-0", "ticker.B.x");
+    fake.turn(&mut handover);
+    check(&handover, "BC AD");
+    assert!(fake.let_go.borrow().is_empty());
+    handover.left(&fake);
+    assert_eq!(*fake.let_go.borrow(), ["ticker.A.x", "ticker.B.x"]);
+}
+
 #[test]
 fn a_plan_that_changes_its_mind_is_followed() {
     let (plan, fake) = (plan(4), Fake::default());
@@ -171,6 +204,11 @@ fn a_plan_that_changes_its_mind_is_followed() {
     check(&handover, "AC ABD");
 }
 
+fn group(channels: &str) -> [Group; 1] {
+    let channels = channels.split(' ').map(|name| format!("ticker.{name}.x")).collect();
+    [Group { name: "g".into(), shards: 2, capacity: 4, channels }]
+}
+
 /// As if nobody had had what comes back.
 fn next(plan: &Plan, groups: &[Group]) -> Plan {
     plan.next(groups, |_| None).0
@@ -180,10 +218,6 @@ fn next(plan: &Plan, groups: &[Group]) -> Plan {
 #[test]
 fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
     let (plan, fake) = (plan(4), Fake::default());
-    let group = |channels: &str| {
-        let channels = channels.split(' ').map(|name| format!("ticker.{name}.x")).collect();
-        [Group { name: "g".into(), shards: 2, capacity: 4, channels }]
-    };
     let mut handover = Handover::new(plan.clone());
     let plan = next(&plan, &group("B C D"));
     handover.follow(plan.clone());
