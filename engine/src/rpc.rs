@@ -452,12 +452,12 @@ impl<D: Decode> Session for Connection<D> {
     fn alive_until(&self, now: Now) -> Option<Micros> {
         let receiving = !self.subscriptions.acknowledged().is_empty();
         let alive = self.outage.since().or_else(|| receiving.then(|| self.received_until()));
-        let alive = alive.map(|alive| self.held_since().map_or(alive, |held| held.min(alive)));
         // Everything has gone to other shards, or was let go: nothing is missed, but for what is
         // refused, which has gaps of its own.
         let used = self.subscriptions.changes() > 0 || self.outage.has_been();
         let idle = used && self.subscriptions.is_refused();
-        alive.or_else(|| idle.then(|| self.settings.before_under_way(now.utc)))
+        let alive = alive.or_else(|| idle.then(|| self.settings.before_under_way(now.utc)))?;
+        Some(self.held_since().map_or(alive, |held| held.min(alive)))
     }
 
     fn unasked_since(&self) -> Option<Micros> {

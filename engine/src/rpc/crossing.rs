@@ -187,6 +187,10 @@ impl<D: Decode> Connection<D> {
             crossing.looked = edition;
             self.follow_leaving(&mut crossing, now);
             self.follow_coming(&mut crossing, now, rows);
+            if !crossing.holding.is_empty() {
+                // What is refused may be nobody's any more.
+                self.subscriptions.touch();
+            }
         }
         if let Some((_, until)) = &mut crossing.lent {
             // As long as nobody has taken it, this connection says it.
@@ -315,12 +319,15 @@ impl<D: Decode> Connection<D> {
         }
     }
 
-    /// Follows what is refused, but for what is still another connection's: that is recorded there.
-    /// Trades that were missed meanwhile are asked for, here or by whoever takes the channel.
+    /// Follows what is refused, but for what another connection has not let go: that is recorded
+    /// there. Trades that were missed meanwhile are asked for, here or by whoever takes the channel.
     pub(super) fn follow_refusals(&mut self, now: Now, rows: &mut Rows) {
-        let holding = self.crossing.as_ref().map(|crossing| &crossing.holding);
-        let held = |channel: &&str| holding.is_some_and(|it| it.contains_key(*channel));
-        let refused = self.subscriptions.refused().filter(|channel| !held(channel));
+        let there = |channel: &&str| {
+            let crossing = self.crossing.as_ref();
+            let holding = crossing.and_then(|it| Some((it, it.holding.get(*channel)?)));
+            holding.is_some_and(|(it, holding)| !it.ferry.leaves(channel, holding.number))
+        };
+        let refused = self.subscriptions.refused().filter(|channel| !there(channel));
         for (since, channels) in self.refusals.update(refused, now, rows) {
             for channel in &channels {
                 let leaves = self.crossing.as_ref().is_some_and(|it| it.is_leaving(channel));

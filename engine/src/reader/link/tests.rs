@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use arrow_array::StringArray;
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use lifecycle::{Crossings, Swap};
 use schema::tables::OptionQuote;
 use schema::{Micros, Origin, Row};
@@ -14,6 +15,7 @@ use crate::deribit::{Estate, Limits};
 use crate::ferry::Ferry;
 use crate::queue::{Inlet, Next, Outlet, Urgency, queue};
 use crate::rpc::{Allowance, Settings};
+use crate::session::Cause;
 
 const EXPIRED: &str = "ticker.BTC-1JAN25-90000-C.100ms";
 const CHANNEL: &str = "ticker.BTC-1JAN27-90000-C.100ms";
@@ -26,6 +28,8 @@ struct End {
     inlet: Inlet,
     outlet: Outlet,
     asked: VecDeque<Value>,
+    /// What the exchange does not know.
+    refuses: Vec<&'static str>,
 }
 
 impl End {
@@ -53,7 +57,8 @@ impl End {
         let (inlet, outlet) = queue(1);
         let outbox = Outbox::new(inlet.clone(), Origin::default(), Duration::ZERO);
         let link = Link::new(setup, None, Stop::default());
-        Self { link, mailbox, outbox, inlet, outlet, asked: VecDeque::new() }
+        let (asked, refuses) = (VecDeque::new(), vec![EXPIRED]);
+        Self { link, mailbox, outbox, inlet, outlet, asked, refuses }
     }
 
     fn wants(&mut self, generation: u64, channels: &[&str]) {
@@ -71,12 +76,14 @@ impl End {
         }
     }
 
-    /// The exchange does what it was asked, and says so; it knows nothing of what has expired.
+    /// The exchange does what it was asked, as far as it knows the channels, and says so.
     fn answered(&mut self) {
         while let Some(request) = self.asked.pop_front() {
             let mut result = request["params"]["channels"].clone();
             match result.as_array_mut() {
-                Some(channels) => channels.retain(|channel| channel != EXPIRED),
+                Some(channels) => {
+                    channels.retain(|it| !self.refuses.iter().any(|refused| it == refused));
+                }
                 None => result = json!("ok"),
             }
             self.receives(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result}));
@@ -174,6 +181,36 @@ fn what_is_refused_keeps_nothing_back() {
     giver.wants(2, &[EXPIRED]);
     giver.answered();
     assert!(given(&ferry), "the journal is told that nothing is acknowledged any more");
+}
+
+/// What a taker holds is nowhere else once the giver has let go: it does not say that it was there
+/// all the time, and what is refused then has a gap.
+#[test]
+fn a_refusal_hides_nothing_that_is_held() {
+    let (ferry, mut giver, mut taker) = on_its_way();
+    let later = Now { utc: Micros(now().utc.0 + 30_000_000), ..now() };
+    let refused = |taker: &mut End| {
+        let draft = taker.outbox.rows.data_gaps.take(Origin::default())?;
+        let batch = draft.number(1, 0);
+        let causes = batch.columns().column_by_name("cause").unwrap().as_dictionary::<Int32Type>();
+        let causes = causes.downcast_dict::<StringArray>().unwrap();
+        let of = causes.into_iter().flatten().filter(|cause| *cause == "subscription_refused");
+        Some(of.count())
+    };
+    let held = taker.link.setup.session.alive_until(later).expect("it listens");
+    let session = &mut taker.link.setup.session;
+    session.disconnected(Cause { kind: CauseKind::Disconnected, detail: String::new() }, now());
+    session.connected(now());
+    taker.refuses.push(CHANNEL);
+    taker.turn();
+    taker.answered();
+    assert_eq!(refused(&mut taker), Some(0), "the giver has it");
+    assert_eq!(taker.link.setup.session.alive_until(later), Some(held));
+    ferry.let_go(CHANNEL);
+    giver.wants(2, &[]);
+    taker.turn();
+    assert_eq!(refused(&mut taker), Some(1), "nobody has it");
+    assert_eq!(taker.link.setup.session.alive_until(later), Some(held));
 }
 
 #[test]
