@@ -137,7 +137,7 @@ impl Remote {
     /// The way of the shards from what they were told on to a plan of these groups.
     ///
     /// # Errors
-    /// When there is no room for all channels.
+    /// When there is no room for all channels, or trades would go to another shard.
     pub fn resume(
         &self,
         told: Told,
@@ -149,6 +149,14 @@ impl Remote {
         let (plan, overflows) = Plan::resume(groups, &had, &former);
         if let Some(overflow) = overflows.into_iter().next() {
             return Err(Failure::new(FailureKind::Usage, overflow));
+        }
+        if let Some((channel, before, after)) = plan.moved_trades(&had) {
+            let sentence = format_args!(
+                "{channel} is with shard {before} and would go to {after}, where nobody knows \
+                 which trades are recorded: configure the shards as before, or end all recorders \
+                 and begin with new data folders"
+            );
+            return Err(Failure::new(FailureKind::Usage, sentence));
         }
         let mut handover = Handover::resume(plan, &had, &left, &self.ferry, now);
         handover.remember(&former);
