@@ -110,8 +110,12 @@ impl Lives {
 
     /// Whether what the program was given then may have died with it.
     pub(super) fn is_taken(&self, link: usize, at: u64) -> bool {
-        let held = self.links[link].taken.iter();
-        self.taken.iter().chain(held).any(|(from, until)| (*from..=*until).contains(&at))
+        self.is_taken_at_once(at) || contains(&self.links[link].taken, at)
+    }
+
+    /// The same, of a channel that was not on its way to its link.
+    pub(super) fn is_taken_at_once(&self, at: u64) -> bool {
+        contains(&self.taken, at)
     }
 
     /// Channels are on their way to a link.
@@ -210,8 +214,10 @@ impl Lives {
             let held =
                 life.taking.last().filter(|(_, until)| *until + HANDED_OVER_US as u64 > told);
             if let Some((since, _)) = held {
-                starts.push((*since as i64 - LATENCY_US, now));
-                life.taken.push((*since, now));
+                // What is held too long is forgotten, and named.
+                let since = (*since).max(told.saturating_sub(HOLD_MAX_US));
+                starts.push((since as i64 - LATENCY_US, now));
+                life.taken.push((since, now));
             }
             life.lose(starts, Loss { at: now, again: now, end: End::Death });
         }
@@ -222,6 +228,10 @@ impl Lives {
         self.taken.push((0, now));
         self.links.iter_mut().for_each(|life| *life = Life::default());
     }
+}
+
+fn contains(spans: &[(u64, u64)], at: u64) -> bool {
+    spans.iter().any(|(from, until)| (*from..=*until).contains(&at))
 }
 
 impl Outage {
@@ -274,6 +284,8 @@ const LATENCY_US: i64 = 2_000_000;
 /// `STALL_MIN` and `CAUGHT_UP_MAX` of the watchdog.
 const STALL_MIN_US: u64 = 1_000_000;
 const CAUGHT_UP_MAX_US: u64 = 10_000_000;
+/// `HOLD_MAX` of the crossing, and what the journal may not know yet.
+const HOLD_MAX_US: u64 = 64_000_000;
 /// How often the world looks, and a bit.
 const TAKING_US: u64 = 250_000;
 /// `Backoff`'s `CAP`.

@@ -320,7 +320,8 @@ impl<D: Decode> Connection<D> {
     }
 
     /// Follows what is refused, but for what another connection has not let go: that is recorded
-    /// there. Trades that were missed meanwhile are asked for, here or by whoever takes the channel.
+    /// there. Trades that were missed meanwhile are asked for, here or by whoever takes the
+    /// channel.
     pub(super) fn follow_refusals(&mut self, now: Now, rows: &mut Rows) {
         let there = |channel: &&str| {
             let crossing = self.crossing.as_ref();

@@ -69,7 +69,9 @@ pub(super) fn judge(past: Past) -> Verdict {
     check_stored(&record, &venue, &counts);
     let others = |gap: &Gap, later: &Gap| later.written != gap.written;
     let gaps: Vec<Gap> = archives.iter().flat_map(|it| gaps_of_lives(it, others)).collect();
-    let judge = Judge { record: &record, venue: &venue, counts, gaps };
+    let over = venue.listed().into_iter().filter(|it| it.state != exchange::State::Open);
+    let expired = over.map(|it| (it.name, it.expiry_ms * 1_000)).collect();
+    let judge = Judge { record: &record, venue: &venue, counts, gaps, expired };
     judge.check_gaps();
     judge.check_outages();
     judge.check_given();
@@ -84,6 +86,8 @@ struct Judge<'a> {
     /// How often each row is stored.
     counts: HashMap<&'a str, usize>,
     gaps: Vec<Gap>,
+    /// When instruments expired that have, µs UTC.
+    expired: BTreeMap<String, i64>,
 }
 
 /// Nothing is stored that was not said, and nothing more often than it was said: to whoever hears
@@ -168,9 +172,9 @@ impl Judge<'_> {
     fn is_given_up(&self, sent: &Sent, unwanted: &[Range<u64>]) -> bool {
         unwanted.iter().filter(|span| span.start >= sent.at).any(|span| {
             let ears = self.record.ears[&*sent.channel].iter();
-            let mut heard =
+            let heard =
                 ears.map(|it| it.until.min(span.start).saturating_sub(it.from.max(sent.at)));
-            heard.all(|us| us < ASKED_US)
+            heard.sum::<u64>() < ASKED_US
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use lifecycle::ChannelSet;
+use lifecycle::{ChannelSet, instrument};
 
 use super::super::lives::Lives;
 use super::super::network::Heard;
@@ -165,6 +165,12 @@ impl Record {
         }
         self.wanted = new;
         dropped
+    }
+
+    /// Whether an instrument was in any goal.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        let of = |channel: &str| instrument(channel) == name;
+        self.wanted.iter().any(of) || self.absent.keys().any(|channel| of(channel))
     }
 
     /// A shard has these acknowledged from now on, and whether that is all that it is to have, and

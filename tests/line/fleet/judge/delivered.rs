@@ -7,17 +7,17 @@ use tapedeck_tests::tape::Gap;
 use super::super::super::START_US;
 use super::super::super::judge::Heard;
 use super::super::super::venue::Sent;
-use super::super::record::Home;
+use super::super::record::{Connection, Home};
 use super::Judge;
 
 /// A row that is not stored was given to a shard.
 struct Given<'a> {
     shard: &'a str,
     at: u64,
-    sent: &'a Sent,
-    name: String,
-    /// Whether the recorder died before it could store it.
-    taken: bool,
+    /// Whether it was to be stored there.
+    home: bool,
+    /// Whether the recorder died before it could store it, or it was lost on its way.
+    lost: bool,
 }
 
 impl Judge<'_> {
@@ -25,43 +25,41 @@ impl Judge<'_> {
     /// take the channel. Else a recorder died before it could store it, for which another one may
     /// have forgotten what it held; or it was on its way, and a gap of that names it.
     pub(super) fn check_given(&self) {
-        let mut lost: BTreeMap<String, Vec<Given<'_>>> = BTreeMap::new();
+        let mut missing: BTreeMap<String, Vec<Given<'_>>> = BTreeMap::new();
         for connection in &self.record.connections {
-            let (shard, lives) = (connection.shard(), &self.record.lives[connection.member]);
             for (at, range) in &connection.given {
-                let (at, taken) = (*at, lives.is_taken(connection.link, *at));
                 for sent in &self.venue.sent[range.clone()] {
                     Heard::default().take(sent, |key, name| {
                         if !self.counts.contains_key(key) {
-                            let name = name.to_owned();
-                            let given = Given { shard, at, sent, name, taken };
-                            lost.entry(key.to_owned()).or_default().push(given);
+                            let given = self.given(connection, (sent, *at), name);
+                            missing.entry(key.to_owned()).or_default().push(given);
                         }
                     });
                 }
             }
         }
-        for (key, all) in lost {
-            let excused = |it: &Given<'_>| {
-                it.taken || !self.is_home(it) || self.is_lost(it.sent, it.at, &it.name)
-            };
+        for (key, all) in missing {
+            let right = all.iter().any(|it| it.lost) || !all.iter().any(|it| it.home);
             let shown = || -> Vec<(&str, f64)> {
                 all.iter().map(|it| (it.shard, it.at as f64 / 1e6)).collect()
             };
-            assert!(all.iter().any(excused), "given to {:?} and not stored: {key}", shown());
+            assert!(right, "given to {:?} and not stored: {key}", shown());
         }
     }
 
-    /// Whether the shard had the channel acknowledged, and was not about to take it: then it holds
-    /// what it hears, and forgets that if the channel stays where it was.
-    fn is_home(&self, given: &Given<'_>) -> bool {
+    /// A shard that was about to take a channel holds what it hears, and forgets that if the
+    /// channel stays where it was.
+    fn given<'a>(&self, to: &'a Connection, (sent, at): (&Sent, u64), name: &str) -> Given<'a> {
+        let (shard, lives) = (to.shard(), &self.record.lives[to.member]);
         let has = |all: &BTreeMap<String, Vec<Home>>, after: u64| {
-            let mut here = all.get(&*given.sent.channel).into_iter().flatten();
-            let during =
-                |it: &Home| it.from <= given.at && given.at <= it.until.saturating_add(after);
-            here.any(|it| it.shard == given.shard && during(it))
+            let mut here = all.get(&*sent.channel).into_iter().flatten();
+            let during = |it: &Home| it.from <= at && at <= it.until.saturating_add(after);
+            here.any(|it| it.shard == shard && during(it))
         };
-        has(&self.record.ears, 0) && !has(&self.record.taking, LET_GO_US)
+        let holds = has(&self.record.taking, LET_GO_US);
+        let taken = lives.is_taken_at_once(at) || holds && lives.is_taken(to.link, at);
+        let home = has(&self.record.ears, 0) && !holds;
+        Given { shard, at, home, lost: taken || self.is_lost(sent, at, name) }
     }
 
     /// Whether nobody wanted it then, or a gap says that it was lost on its way.

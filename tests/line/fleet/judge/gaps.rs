@@ -5,9 +5,9 @@ use std::ops::Range;
 use tapedeck_tests::tape::Gap;
 
 use super::super::super::START_US;
-use super::super::super::lives::Outage;
-use super::super::record::Trouble;
-use super::super::world::SHARDS;
+use super::super::super::lives::{End, Outage};
+use super::super::record::{Home, Trouble, What};
+use super::super::world::{LIFECYCLE, SHARDS};
 use super::Judge;
 
 impl Judge<'_> {
@@ -20,12 +20,13 @@ impl Judge<'_> {
             // The exchange acknowledges nothing any more of what has expired; of what nobody wanted
             // for a while trades are missed, and its new shard may have to forget what it heard
             // first.
+            let unwanted = || {
+                let mut unwanted = self.record.unwanted(&gap.instrument).into_iter();
+                unwanted.any(|it| it.start <= span.end && span.start <= it.end)
+            };
             let excused = match &*gap.cause {
-                "subscription_refused" => self.venue.expired().contains(&gap.instrument),
-                "trade_seq" | "takeover_unverified" => {
-                    let mut unwanted = self.record.unwanted(&gap.instrument).into_iter();
-                    unwanted.any(|it| it.start <= span.end && span.start <= it.end)
-                }
+                "subscription_refused" => true,
+                "trade_seq" | "takeover_unverified" => unwanted(),
                 _ => false,
             };
             // Whoever cannot be reached for long may have forgotten what it held.
@@ -40,7 +41,15 @@ impl Judge<'_> {
             let follows = excused || self.record.troubles.iter().any(follows);
             assert!(follows, "it follows no trouble: {gap:?}");
             match &*gap.cause {
-                "trade_seq" | "subscription_refused" => {}
+                "trade_seq" => {
+                    let mended = gap.detail.contains("none is missing") || unwanted();
+                    assert!(mended, "trades can be had and were not: {gap:?}");
+                }
+                "subscription_refused" => {
+                    let expired = self.expired.get(&*gap.instrument);
+                    let over = expired.is_some_and(|at| *at <= gap.start);
+                    assert!(over, "nothing justifies {gap:?}");
+                }
                 cause if cause.starts_with("overload") => {}
                 "takeover_unverified" => self.check_way(gap, &span),
                 _ => self.check_shard(gap, &span),
@@ -70,19 +79,29 @@ impl Judge<'_> {
         own.map(|it| it.until.min(before)).max().unwrap_or(0)
     }
 
-    /// What was lost has a gap.
+    /// What was lost has a gap, and nothing is given up for nothing.
     pub(super) fn check_outages(&self) {
         for shard in SHARDS.as_flattened() {
+            for loss in self.outages(shard).iter().flat_map(|it| &it.losses) {
+                assert!(loss.end != End::GivenUp, "{shard} was lost for no reason: {loss:?}");
+            }
             // What the shard was to let go anyway is with another one.
             let owed = |it: &&Outage| it.owed && it.until > it.begun;
             for outage in self.outages(shard).iter().filter(owed) {
                 let last = outage.losses.iter().map(|it| it.at).max().unwrap_or(0);
-                let named = self.gaps.iter().any(|gap| {
-                    let here = gap.shard == **shard && gap.instrument == "*";
-                    let reaches = gap.end.is_some_and(|end| since_start(end) >= last);
-                    here && since_start(gap.start) <= outage.begun && reaches
-                });
-                assert!(named, "{shard} has no gap for {outage:#?}");
+                let here = |it: &&Gap| it.shard == *shard && it.instrument == "*";
+                let mut spans: Vec<(u64, u64)> = self.gaps.iter().filter(here).map(span).collect();
+                spans.sort_unstable();
+                // One that ends, as everything is acknowledged but not yet let go, and the next.
+                let on = |to: u64, (from, until): (u64, u64)| {
+                    if from <= to { to.max(until) } else { to }
+                };
+                let begun = spans.iter().any(|(from, to)| (*from..=*to).contains(&outage.begun));
+                let named = spans.into_iter().fold(outage.begun, on);
+                assert!(
+                    begun && named >= last,
+                    "{shard} has gaps up to {named} alone for {outage:#?}"
+                );
             }
         }
     }
@@ -104,7 +123,16 @@ impl Judge<'_> {
             let others = ears.iter().filter(|it| it.shard != one.shard);
             let others = others.map(|it| it.from..it.until);
             let said = |it: &Trouble| it.from..it.until.saturating_add(SAID_US);
-            let troubled = self.record.troubles.iter().map(said);
+            let involved = |member: usize| {
+                let here =
+                    |it: &&&Home| SHARDS.get(member).is_some_and(|all| all.contains(&&*it.shard));
+                member == LIFECYCLE || ears.iter().find(here).is_some()
+            };
+            let troubled = self.record.troubles.iter().filter(|it| match it.what {
+                What::Death(member) | What::Full(member) => involved(member),
+                What::Network => true,
+            });
+            let troubled = troubled.map(said);
             let alone = one.from.max(span.start)..one.until.min(span.end);
             let calm = others.chain(troubled).fold(Vec::from([alone]), without);
             let long = calm.iter().find(|it| it.end - it.start > SETTLED_US);
@@ -119,6 +147,10 @@ fn without(spans: Vec<Range<u64>>, away: Range<u64>) -> Vec<Range<u64>> {
         .into_iter()
         .flat_map(|it| [it.start..it.end.min(away.start), it.start.max(away.end)..it.end]);
     pieces.filter(|it| !it.is_empty()).collect()
+}
+
+fn span(gap: &Gap) -> (u64, u64) {
+    (since_start(gap.start), gap.end.map_or(u64::MAX, since_start))
 }
 
 /// µs since the simulation began.

@@ -134,7 +134,12 @@ impl World {
         };
         let free: Vec<&str> = all.into_iter().filter(|name| !wishes.waits(name)).collect();
         let some = (0..3).filter(|_| !free.is_empty());
-        let names: BTreeSet<&str> = some.map(|_| free[self.random.below(free.len())]).collect();
+        let mut names: BTreeSet<&str> = some.map(|_| free[self.random.below(free.len())]).collect();
+        if verb == Verb::Exclude && self.random.below(4) == 0 {
+            // All of a currency, whose trades go with them.
+            let currency = self.random.pick(&["BTC-", "ETH-"]);
+            names = free.into_iter().filter(|it| it.starts_with(currency)).collect();
+        }
         let names: Vec<String> = names.into_iter().map(String::from).collect();
         let words = format!("{verb:?} {names:?}, at {}", NAMES[at]);
         self.wish(at, verb, names).then_some(words)
@@ -169,7 +174,9 @@ impl World {
                 Some(rest) => {
                     let of = rest.split('.').next().unwrap_or_default();
                     let options = open.iter().filter(|it| is_option(it) && it.starts_with(of));
-                    options.into_iter().all(|name| given_up(name))
+                    // One that was listed a moment ago may not be known yet.
+                    let known = |name: &String| self.record.knows(name);
+                    options.filter(|name| known(name)).all(|name| given_up(name))
                 }
                 None => given_up(instrument(channel)),
             };
