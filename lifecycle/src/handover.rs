@@ -8,7 +8,7 @@ use std::time::Duration;
 use schema::Date;
 
 use crate::choices::has_expired;
-use crate::plan::instrument;
+use crate::plan::{TRADES, instrument, stem};
 use crate::{ChannelSet, Group, Overflow, Plan, Swap};
 
 /// The goals of all shards, while channels go from one to another.
@@ -138,9 +138,13 @@ impl Handover {
     /// comes back goes to the shard that has it still, or had it last.
     #[must_use]
     pub fn next_plan(&self, groups: &[Group]) -> (Plan, Vec<Overflow>) {
+        // Also if it was sent more or less often then.
+        let trades = self.former.iter().filter(|(channel, _)| channel.starts_with(TRADES));
+        let trades: BTreeMap<&str, usize> = trades.map(|(it, shard)| (stem(it), *shard)).collect();
         let last = |channel: &str| {
             let has = self.goals.iter().position(|goal| goal.contains(channel));
-            has.or_else(|| self.former.get(channel).copied()).map(|at| &*self.shards[at])
+            let had = || self.former.get(channel).or_else(|| trades.get(stem(channel))).copied();
+            has.or_else(had).map(|at| &*self.shards[at])
         };
         self.plan.next(groups, last)
     }

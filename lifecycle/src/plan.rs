@@ -156,7 +156,7 @@ impl Plan {
         }
         let had = had.iter().flat_map(|(shard, had)| had.iter().map(move |it| (it, &**shard)));
         let former = former.iter().map(|(channel, shard)| (&**channel, &**shard));
-        let last: BTreeMap<&str, &str> = had.chain(former).map(|(it, at)| (stem(it), at)).collect();
+        let last: BTreeMap<&str, &str> = former.chain(had).map(|(it, at)| (stem(it), at)).collect();
         Self { generation: 0, shards }.next(groups, |channel| last.get(stem(channel)).copied())
     }
 
@@ -336,7 +336,7 @@ impl Group {
 }
 
 /// A channel without how often it is sent, which the configuration may have changed.
-fn stem(channel: &str) -> &str {
+pub(crate) fn stem(channel: &str) -> &str {
     channel.rsplit_once('.').map_or(channel, |(stem, _)| stem)
 }
 
@@ -353,7 +353,7 @@ pub fn instrument(channel: &str) -> &str {
 }
 
 /// How channels of trades begin.
-const TRADES: &str = "trades.";
+pub(crate) const TRADES: &str = "trades.";
 
 #[cfg(test)]
 mod tests;

@@ -125,7 +125,10 @@ impl<D: Decode> Connection<D> {
     #[must_use]
     pub fn gives(&self) -> bool {
         self.crossing.as_ref().is_some_and(|crossing| {
-            crossing.leaving.keys().any(|channel| self.has_left(channel, crossing))
+            let mut leaving = crossing.leaving.iter();
+            leaving.any(|(channel, number)| {
+                self.has_left(channel, crossing) && crossing.ferry.leaves(channel, *number)
+            })
         })
     }
 

@@ -146,6 +146,23 @@ fn a_channel_stays_until_it_is_heard_elsewhere() {
     assert_eq!(generations, [3, 3]);
 }
 
+#[test]
+fn trades_go_back_though_they_are_sent_more_often() {
+    let group = |channels: &str| {
+        let channels = channels.split(' ').collect();
+        [Group { name: "g".into(), shards: 2, capacity: 4, channels }]
+    };
+    let had = BTreeMap::from([("g-0".to_owned(), ["ticker.A.raw"].into_iter().collect())]);
+    let former = BTreeMap::from([("trades.B.100ms".to_owned(), "g-0".to_owned())]);
+    let groups = group("ticker.A.raw");
+    let plan = Plan::resume(&groups, &had, &former).0;
+    let mut handover = Handover::resume(plan, &had, &[], &Fake::default(), Duration::ZERO);
+    handover.remember(&former);
+    let plan = handover.next_plan(&group("ticker.A.raw ticker.B.raw ticker.C.raw trades.B.raw")).0;
+    let of = |shard: usize| plan.swaps().nth(shard).expect("two").1.goal;
+    assert!(of(0).contains("trades.B.raw"), "{plan:?}");
+}
+
 /// Whoever decides may begin anew, and knows nothing then of goals that it could not keep: who had
 /// given a channel away would know nothing of it any more.
 #[test]
