@@ -8,7 +8,7 @@ use std::time::Duration;
 use schema::Date;
 
 use crate::choices::has_expired;
-use crate::plan::{TRADES, instrument, stem};
+use crate::plan::{instrument, is_trades, stem};
 use crate::{ChannelSet, Group, Overflow, Plan, Swap};
 
 /// The goals of all shards, while channels go from one to another.
@@ -139,7 +139,7 @@ impl Handover {
     #[must_use]
     pub fn next_plan(&self, groups: &[Group]) -> (Plan, Vec<Overflow>) {
         // Also if it was sent more or less often then.
-        let trades = self.former.iter().filter(|(channel, _)| channel.starts_with(TRADES));
+        let trades = self.former.iter().filter(|(channel, _)| is_trades(channel));
         let trades: BTreeMap<&str, usize> = trades.map(|(it, shard)| (stem(it), *shard)).collect();
         let last = |channel: &str| {
             let has = self.goals.iter().position(|goal| goal.contains(channel));

@@ -154,9 +154,8 @@ impl Plan {
                 shards.push(Shard { name, group, capacity, channels });
             }
         }
-        let had = had.iter().flat_map(|(shard, had)| had.iter().map(move |it| (it, &**shard)));
-        let former = former.iter().map(|(channel, shard)| (&**channel, &**shard));
-        let last: BTreeMap<&str, &str> = former.chain(had).map(|(it, at)| (stem(it), at)).collect();
+        let former = former.iter().map(|(channel, shard)| (stem(channel), &**shard));
+        let last: BTreeMap<&str, &str> = former.chain(stems(had)).collect();
         Self { generation: 0, shards }.next(groups, |channel| last.get(stem(channel)).copied())
     }
 
@@ -166,9 +165,8 @@ impl Plan {
         &'a self,
         had: &'a BTreeMap<String, ChannelSet>,
     ) -> Option<(&'a str, &'a str, &'a str)> {
-        let had =
-            had.iter().flat_map(|(shard, had)| had.iter().map(move |it| (stem(it), &**shard)));
-        let had: BTreeSet<(&str, &str)> = had.filter(|(it, _)| it.starts_with(TRADES)).collect();
+        let trades = stems(had).filter(|(it, _)| is_trades(it));
+        let had: BTreeSet<(&str, &str)> = trades.collect();
         let before = |channel: &str| had.iter().find(|(it, _)| *it == stem(channel));
         self.shards.iter().find_map(|shard| {
             let strays = shard.channels.iter().filter(|it| !had.contains(&(stem(it), &shard.name)));
@@ -312,7 +310,7 @@ impl Group {
             let back = back.iter().filter(|(_, last)| *last == Some(&*shard.name));
             let mut own: Vec<&str> = stays.chain(back.map(|(channel, _)| *channel)).collect();
             // Those before the others, as nobody else knows which of them are recorded.
-            own.sort_by_key(|channel| !channel.starts_with(TRADES));
+            own.sort_by_key(|channel| !is_trades(channel));
             let channels: ChannelSet = own.into_iter().take(self.capacity).collect();
             placed.extend(channels.iter());
             homes.extend(shard.channels.iter().map(|channel| (instrument(channel), number)));
@@ -335,6 +333,17 @@ impl Group {
     }
 }
 
+/// The stems of what shards had, each with its shard.
+fn stems(had: &BTreeMap<String, ChannelSet>) -> impl Iterator<Item = (&str, &str)> {
+    had.iter().flat_map(|(shard, had)| had.iter().map(move |channel| (stem(channel), &**shard)))
+}
+
+/// Whether a channel is of trades: of one instrument, or of all of a kind.
+#[must_use]
+pub fn is_trades(channel: &str) -> bool {
+    channel.starts_with("trades.")
+}
+
 /// A channel without how often it is sent, which the configuration may have changed.
 pub(crate) fn stem(channel: &str) -> &str {
     channel.rsplit_once('.').map_or(channel, |(stem, _)| stem)
@@ -351,9 +360,6 @@ pub fn instrument(channel: &str) -> &str {
         _ => channel,
     }
 }
-
-/// How channels of trades begin.
-pub(crate) const TRADES: &str = "trades.";
 
 #[cfg(test)]
 mod tests;

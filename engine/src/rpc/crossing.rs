@@ -126,9 +126,7 @@ impl<D: Decode> Connection<D> {
     pub fn gives(&self) -> bool {
         self.crossing.as_ref().is_some_and(|crossing| {
             let mut leaving = crossing.leaving.iter();
-            leaving.any(|(channel, number)| {
-                self.has_left(channel, crossing) && crossing.ferry.leaves(channel, *number)
-            })
+            leaving.any(|(channel, number)| self.has_left(channel, *number, crossing))
         })
     }
 
@@ -141,9 +139,7 @@ impl<D: Decode> Connection<D> {
         let Some(mut crossing) = self.crossing.take() else { return };
         let left: Vec<(Box<str>, u64)> = {
             let leaving = crossing.leaving.iter();
-            let left = leaving.filter(|(channel, number)| {
-                self.has_left(channel, &crossing) && crossing.ferry.leaves(channel, **number)
-            });
+            let left = leaving.filter(|it| self.has_left(it.0, *it.1, &crossing));
             left.map(|(channel, number)| (channel.clone(), *number)).collect()
         };
         for (channel, number) in left {
@@ -156,11 +152,12 @@ impl<D: Decode> Connection<D> {
         self.crossing = Some(crossing);
     }
 
-    /// The channel is wanted no longer, and nothing of it can come any more.
-    fn has_left(&self, channel: &str, crossing: &Crossing<D::Estate>) -> bool {
+    /// The channel was to be let go and is wanted no longer, and nothing of it can come any more.
+    fn has_left(&self, channel: &str, number: u64, crossing: &Crossing<D::Estate>) -> bool {
         !crossing.given.contains(channel)
             && !self.subscriptions.wants(channel)
             && self.subscriptions.is_gone(channel)
+            && crossing.ferry.leaves(channel, number)
     }
 
     /// A connection is made: nothing comes any more of what was given away before.

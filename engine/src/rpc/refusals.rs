@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lifecycle::is_trades;
 use schema::tables::Rows;
 use schema::{Micros, Now};
 
@@ -31,7 +32,7 @@ impl Refusals {
 
     /// Since when a channel of trades is refused.
     pub(super) fn trades_since(&self) -> Option<Micros> {
-        let trades = |it: &&Episode| it.channels.iter().any(|name| name.starts_with("trades."));
+        let trades = |it: &&Episode| it.channels.iter().any(|name| is_trades(name));
         self.open.values().filter(trades).map(|episode| episode.since).min()
     }
 

@@ -105,9 +105,13 @@ impl Fake {
 }
 
 fn plan(capacity: usize) -> Plan {
-    let channels = ["ticker.A.x", "ticker.B.x", "ticker.C.x", "ticker.D.x"];
-    let channels = channels.into_iter().collect();
-    Plan::first(&[Group { name: "g".into(), shards: 2, capacity, channels }]).expect("room")
+    Plan::first(&group(capacity, "A B C D")).expect("room")
+}
+
+/// The tickers of these instruments, for two shards.
+fn group(capacity: usize, names: &str) -> [Group; 1] {
+    let channels = names.split(' ').map(|name| format!("ticker.{name}.x")).collect();
+    [Group { name: "g".into(), shards: 2, capacity, channels }]
 }
 
 #[track_caller]
@@ -168,13 +172,13 @@ fn trades_go_back_though_they_are_sent_more_often() {
 #[test]
 fn nobody_lets_go_before_the_goals_are_left() {
     let (plan, fake) = (plan(4), Fake::default());
-    let without = next(&plan, &group("B C D"));
+    let without = next(&plan, &group(4, "B C D"));
     let mut handover = Handover::new(plan);
     handover.follow(without.clone());
     fake.advance(&mut handover);
     // A comes back to another shard, B goes from one to the other.
     handover.follow(moving(
-        &moving(&next(&without, &group("A B C D")), &["A"], "g-1"),
+        &moving(&next(&without, &group(4, "A B C D")), &["A"], "g-1"),
         &["B"],
         "g-0",
     ));
@@ -221,11 +225,6 @@ fn a_plan_that_changes_its_mind_is_followed() {
     check(&handover, "AC ABD");
 }
 
-fn group(channels: &str) -> [Group; 1] {
-    let channels = channels.split(' ').map(|name| format!("ticker.{name}.x")).collect();
-    [Group { name: "g".into(), shards: 2, capacity: 4, channels }]
-}
-
 /// As if nobody had had what comes back.
 fn next(plan: &Plan, groups: &[Group]) -> Plan {
     plan.next(groups, |_| None).0
@@ -236,7 +235,7 @@ fn next(plan: &Plan, groups: &[Group]) -> Plan {
 fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
     let (plan, fake) = (plan(4), Fake::default());
     let mut handover = Handover::new(plan.clone());
-    let plan = next(&plan, &group("B C D"));
+    let plan = next(&plan, &group(4, "B C D"));
     handover.follow(plan.clone());
     fake.advance(&mut handover);
     check(&handover, "C BD");
@@ -258,7 +257,7 @@ fn a_channel_that_comes_back_elsewhere_brings_what_was_known() {
     let mut handover = Handover::resume(plan.clone(), &goals, &[], &fake, Duration::ZERO);
     handover.remember(&former);
     assert_eq!(handover.former().count(), 1, "somebody has the other one");
-    handover.follow(next(&plan, &group("A B C D")));
+    handover.follow(next(&plan, &group(4, "A B C D")));
     fake.advance(&mut handover);
     check(&handover, "BCD A");
     let way = fake.announced.borrow().get("ticker.A.x").cloned();
@@ -289,12 +288,8 @@ fn full_shards_exchange_channels_one_by_one() {
     let (plan, fake) = (plan(2), Fake::default());
     let mut handover = Handover::new(plan.clone());
     check(&handover, "AC BD");
-    let group = |channels: &str| {
-        let channels = channels.split(' ').map(|name| format!("ticker.{name}.x")).collect();
-        [Group { name: "g".into(), shards: 2, capacity: 2, channels }]
-    };
-    let without = next(&plan, &group("A C D"));
-    handover.follow(next(&moving(&without, &["A"], "g-1"), &group("A B C D")));
+    let without = next(&plan, &group(2, "A C D"));
+    handover.follow(next(&moving(&without, &["A"], "g-1"), &group(2, "A B C D")));
     fake.advance(&mut handover);
     ["ticker.A.x", "ticker.B.x"].iter().for_each(|channel| fake.watch(channel));
     fake.advance(&mut handover);

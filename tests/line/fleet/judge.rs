@@ -138,17 +138,21 @@ impl Judge<'_> {
     fn check_owed(&self) -> (u64, BTreeMap<String, u64>) {
         let (mut owed, mut named) = (0, BTreeMap::new());
         let mut truth = Heard::default();
+        // By name: of channels and of instruments.
         let mut unwanted: HashMap<String, Vec<Range<u64>>> = HashMap::new();
+        let mut spans = |of: &str| -> Vec<Range<u64>> {
+            let spans = unwanted.entry(of.to_owned());
+            spans.or_insert_with(|| self.record.unwanted(of)).clone()
+        };
         for sent in &self.venue.market {
-            let due = self.is_owed(sent);
+            let due = self.is_owed(sent, &spans(&sent.channel));
             truth.take(sent, |key, name| {
-                let own = || self.record.unwanted(name);
-                let spans = unwanted.entry(name.to_owned()).or_insert_with(own);
+                let spans = spans(name);
                 if due && !spans.iter().any(|span| span.contains(&sent.at)) {
                     owed += 1;
                     if !self.counts.contains_key(key) {
                         let gap = self.named(sent, key, name);
-                        let once = is_trade(key) && !self.is_given_up(sent, spans);
+                        let once = is_trade(key) && !self.is_given_up(sent, &spans);
                         assert!(!once, "not asked for again: {key}\n{gap:#?}");
                         *named.entry(gap.cause.clone()).or_default() += 1;
                     }
@@ -159,12 +163,11 @@ impl Judge<'_> {
     }
 
     /// Whether somebody had listened to the channel before, and still was to.
-    fn is_owed(&self, sent: &Sent) -> bool {
+    fn is_owed(&self, sent: &Sent, unwanted: &[Range<u64>]) -> bool {
         let homes = self.record.homes.get(&*sent.channel);
         let first = homes.and_then(|homes| homes.iter().map(|it| it.from).min());
-        let unwanted = || self.record.unwanted(&sent.channel);
         let before = first.is_some_and(|from| from <= sent.at) && sent.at <= self.record.ended_at;
-        before && !unwanted().iter().any(|span| span.contains(&sent.at))
+        before && !unwanted.iter().any(|span| span.contains(&sent.at))
     }
 
     /// Trades are asked for again, whatever kept them away; but nobody asks after what was given up

@@ -8,7 +8,7 @@ use lifecycle::{ChannelSet, instrument};
 use super::super::lives::Lives;
 use super::super::network::Heard;
 use super::weather::Weather;
-use super::world::{LIFECYCLE, SHARDS, Wishes};
+use super::world::{SHARDS, Wishes};
 
 /// Notes of one world. Moments are µs since it began; what has not ended ends at the maximum.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(super) struct Record {
     pub(super) homes: BTreeMap<String, Vec<Home>>,
     /// By channel: whenever it was acknowledged to a process that lived.
     pub(super) ears: BTreeMap<String, Vec<Home>>,
-    /// By recorder: what its connections went through.
-    pub(super) lives: [Lives; 2],
+    /// By member: what its connections went through. A lifecycle has none.
+    pub(super) lives: [Lives; 3],
     /// By channel: when it was in no goal, after it had been in one.
     pub(super) absent: BTreeMap<String, Vec<Range<u64>>>,
     /// By channel: the shards that it was on its way to, as those were told.
@@ -44,8 +44,15 @@ pub(super) struct Home {
     pub(super) until: u64,
 }
 
+impl Home {
+    /// Whether a shard has it still.
+    fn is_open(&self, shard: &str) -> bool {
+        self.shard == shard && self.until == u64::MAX
+    }
+}
+
 /// Something went wrong.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) from: u64,
     pub(super) until: u64,
@@ -87,7 +94,7 @@ impl Record {
             calm: weather.is_calm(),
             homes: BTreeMap::new(),
             ears: BTreeMap::new(),
-            lives: SHARDS.map(|shards| Lives::new(shards.len())),
+            lives: [SHARDS[0].len(), SHARDS[1].len(), 0].map(Lives::new),
             absent: BTreeMap::new(),
             taking: BTreeMap::new(),
             wanted: ChannelSet::default(),
@@ -121,20 +128,18 @@ impl Record {
 
     /// A member is gone; with the power, or without.
     pub(super) fn dies(&mut self, member: usize, power: bool, now: u64) {
-        if member < LIFECYCLE {
-            (0..SHARDS[member].len()).for_each(|link| self.idle(member, link));
-            self.lives[member].died(now, power);
-        }
-        for shard in SHARDS.get(member).into_iter().flatten() {
-            set(&mut self.ears, shard, &ChannelSet::default(), now);
-            set(&mut self.taking, shard, &ChannelSet::default(), now);
+        let shards: &[&str] = SHARDS.get(member).map(|shards| &shards[..]).unwrap_or_default();
+        (0..shards.len()).for_each(|link| self.idle(member, link));
+        self.lives[member].died(now, power);
+        for shard in shards {
+            end(&mut self.ears, shard, &ChannelSet::default(), now);
+            end(&mut self.taking, shard, &ChannelSet::default(), now);
         }
     }
 
     /// Whatever becomes of a connection that listens to nothing, nothing is missed.
     pub(super) fn idle(&mut self, member: usize, link: usize) {
-        let open = |it: &Home| it.shard == SHARDS[member][link] && it.until == u64::MAX;
-        if !self.ears.values().flatten().any(open) {
+        if !has_any(&self.ears, SHARDS[member][link]) {
             self.lives[member].idle(link);
         }
     }
@@ -181,13 +186,10 @@ impl Record {
             self.note(&format!("{shard} has {own:?}"), now);
         }
         set(&mut self.ears, shard, channels, now);
-        for (channel, homes) in self.homes.iter_mut().filter(|_| whole) {
-            let here = homes.iter_mut().filter(|it| it.shard == shard && it.until == u64::MAX);
-            here.filter(|_| !channels.contains(channel)).for_each(|it| it.until = now);
+        if whole {
+            end(&mut self.homes, shard, channels, now);
         }
-        for channel in channels.iter() {
-            begin(self.homes.entry(channel.to_owned()).or_default(), shard, now);
-        }
+        begin(&mut self.homes, shard, channels, now);
     }
 
     /// Channels are on their way to the shards of a recorder, as it was told: each with its shard.
@@ -200,8 +202,7 @@ impl Record {
 
     /// A connection has had a turn.
     pub(super) fn turned(&mut self, member: usize, link: usize, now: u64) {
-        let open = |it: &Home| it.shard == SHARDS[member][link] && it.until == u64::MAX;
-        if self.taking.values().flatten().any(open) {
+        if has_any(&self.taking, SHARDS[member][link]) {
             self.lives[member].takes(link, now);
         }
     }
@@ -209,8 +210,7 @@ impl Record {
     /// When nobody was to record an instrument, or a channel of all options: from when it was in no
     /// goal until somebody listens to it again.
     pub(super) fn unwanted(&self, name: &str) -> Vec<Range<u64>> {
-        let ticker = format!("ticker.{name}.");
-        let of = |channel: &str| channel == name || channel.starts_with(&ticker);
+        let of = |channel: &str| channel == name || instrument(channel) == name;
         let mut spans = Vec::new();
         for (channel, absent) in self.absent.iter().filter(|(channel, _)| of(channel)) {
             let ears = self.ears.get(channel).map(Vec::as_slice).unwrap_or_default();
@@ -226,19 +226,30 @@ impl Record {
 
 /// A shard has these channels from now on, and no others.
 fn set(all: &mut BTreeMap<String, Vec<Home>>, shard: &str, channels: &ChannelSet, now: u64) {
-    for (channel, homes) in &mut *all {
-        let here = homes.iter_mut().filter(|it| it.shard == shard && it.until == u64::MAX);
-        here.filter(|_| !channels.contains(channel)).for_each(|it| it.until = now);
-    }
-    for channel in channels.iter() {
-        begin(all.entry(channel.to_owned()).or_default(), shard, now);
+    end(all, shard, channels, now);
+    begin(all, shard, channels, now);
+}
+
+/// What a shard has, and is not among these channels, it has no more.
+fn end(all: &mut BTreeMap<String, Vec<Home>>, shard: &str, channels: &ChannelSet, now: u64) {
+    for (_, homes) in all.iter_mut().filter(|(channel, _)| !channels.contains(channel)) {
+        let here = homes.iter_mut().filter(|it| it.is_open(shard));
+        here.for_each(|it| it.until = now);
     }
 }
 
-fn begin(homes: &mut Vec<Home>, shard: &str, now: u64) {
-    if !homes.iter().any(|it| it.shard == shard && it.until == u64::MAX) {
-        homes.push(Home { shard: shard.to_owned(), from: now, until: u64::MAX });
+/// A shard has these channels too from now on, unless it has them already.
+fn begin(all: &mut BTreeMap<String, Vec<Home>>, shard: &str, channels: &ChannelSet, now: u64) {
+    for channel in channels.iter() {
+        let homes = all.entry(channel.to_owned()).or_default();
+        if !homes.iter().any(|it| it.is_open(shard)) {
+            homes.push(Home { shard: shard.to_owned(), from: now, until: u64::MAX });
+        }
     }
+}
+
+fn has_any(all: &BTreeMap<String, Vec<Home>>, shard: &str) -> bool {
+    all.values().flatten().any(|it| it.is_open(shard))
 }
 
 impl Drop for Record {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lifecycle::{Choices, Swap};
+use lifecycle::{Choices, Swap, is_trades};
 use schema::Instrument;
 use schema::instrument::Shape;
 use tokio::sync::oneshot;
@@ -99,7 +99,7 @@ impl Steward {
         let moving = instruments.iter().map(String::as_str);
         let moving = moving.filter(|name| !already.contains(*name)).collect::<BTreeSet<&str>>();
         let trades = planned.shards.iter().flat_map(|it| it.goal.owned());
-        let trades = trades.filter(|(_, channel)| channel.starts_with(TRADES));
+        let trades = trades.filter(|(_, channel)| is_trades(channel));
         let kept = trades.map(|(name, _)| name).find(|name| moving.contains(name));
         let moved = match kept.filter(|_| self.apart.is_some()) {
             Some(name) => Err(format!("the trades of {name} {STAY}")),
@@ -195,7 +195,6 @@ impl Steward {
     }
 }
 
-const TRADES: &str = "trades.";
 /// Which of them another recorder's journal holds, a taker's next run would not know.
 const STAY: &str = "have a channel of their own, which does not go from process to process";
 const HOMELESS: &str =

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use lifecycle::instrument;
 use tapedeck_tests::tape::Gap;
 
 use super::super::super::START_US;
@@ -116,8 +117,8 @@ impl Judge<'_> {
     /// A gap of a channel on its way is over when one shard alone has listened to it for a while,
     /// and the lifecycle can know that.
     fn check_way(&self, gap: &Gap, span: &Range<u64>) {
-        let ticker = format!("ticker.{}.", gap.instrument);
-        let ears = self.record.ears.iter().filter(|(channel, _)| channel.starts_with(&ticker));
+        let ears = self.record.ears.iter();
+        let ears = ears.filter(|(channel, _)| instrument(channel) == gap.instrument);
         let ears: Vec<_> = ears.flat_map(|(_, ears)| ears).collect();
         for one in &ears {
             let others = ears.iter().filter(|it| it.shard != one.shard);

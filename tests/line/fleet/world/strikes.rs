@@ -99,9 +99,7 @@ impl World {
         match program.end(&self.members[member].clock) {
             Ok((journal, sink)) => {
                 assert_eq!(journal, sink, "the sink has everything");
-                if let Some(lives) = self.record.lives.get_mut(member) {
-                    lives.closed(self.now);
-                }
+                self.record.lives[member].closed(self.now);
             }
             Err(sentence) => self.full(member, &sentence),
         }

@@ -30,11 +30,7 @@ impl World {
         let Some(program) = &mut self.members[member].program else { return };
         let mut pause = 5_000 + self.random.next() % 40_000;
         match program.append() {
-            Ok(None) => {
-                if let Some(lives) = self.record.lives.get_mut(member) {
-                    lives.drained(self.now);
-                }
-            }
+            Ok(None) => self.record.lives[member].drained(self.now),
             Ok(Some(wait)) => {
                 self.full(member, "there is no room for the journal");
                 pause = wait.as_micros() as u64;
@@ -50,9 +46,7 @@ impl World {
         if let Err(sentence) = program.sync(clock.now()) {
             return self.failed(member, &sentence);
         }
-        if let Some(lives) = self.record.lives.get_mut(member) {
-            lives.synced();
-        }
+        self.record.lives[member].synced();
         let pause = 900_000 + self.random.next() % 200_000;
         self.after(pause, Event::Sync(member, life));
     }
